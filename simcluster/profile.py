@@ -1,0 +1,145 @@
+"""Every delay of a real cluster that the simulation imitates, named, in one table.
+
+The rule it keeps: no other module of the simulation holds a delay of its own; it takes a `Profile`. `faithful` has the
+delays of a real cluster, `fast` the least with which nothing observable changes its order for good. A delay says how long the
+simulation *adds*; the time that its own processes and sockets need comes on top.
+
+It does not hold what an object itself declares (probe periods, grace periods, minReadySeconds): that is the API's.
+
+Sources: "measured" is kind v1.36.3, one idle node, medians of eight rounds seen by a watching client; file names are those of
+kubernetes/kubernetes v1.36 unless another repository is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """All delays in seconds. A field `x_jitter_s` adds a seeded, uniform 0..x_jitter_s to its field `x_s`."""
+
+    name: str
+
+    # Controllers. Measured: scale request -> pod object 0.013, three writes (Deployment, ReplicaSet, Pod) by two controllers.
+    workload_sync_s: float  # an object changed -> Deployment, ReplicaSet and the like act on it
+    requeue_base_s: (
+        float  # first retry of a key that failed; doubles each time (client-go default_rate_limiters.go)
+    )
+    requeue_max_s: float  # longest wait between two tries of a key (the same file)
+    endpoint_ready_s: float  # a pod became Ready or got its address -> its endpoint. Measured: 0.009
+    endpoint_not_ready_s: (
+        float  # deletionTimestamp -> endpoint not ready, least. Measured: 0.013 (0.020 less 0.007)
+    )
+    endpoint_not_ready_jitter_s: (
+        float  # one side of the termination race; the other is `sigterm_jitter_s`. Measured: 0.014-0.026
+    )
+    slice_change_sync_s: (
+        float  # someone else changed a slice -> it is put right (endpointSliceChangeMinSyncDelay)
+    )
+    namespace_grace_s: float  # namespace deleted -> its content is deleted (namespaceDeletionGracePeriod)
+    schedule_s: float  # pod object -> bound to a node; a part of the measured 0.513 to Running
+
+    # Kubelet.
+    pod_start_s: (
+        float  # bound -> first container running. Measured: pod object -> Running 0.513, less schedule_s
+    )
+    first_probe_s: float  # Running -> first probe; one that fails waits a whole period (prober_manager.go UpdatePodStatus)
+    status_update_s: float  # a change that the kubelet saw -> written to the API
+    sigterm_s: float  # deletionTimestamp -> SIGTERM (or preStop), least: watch, sync loop, container runtime
+    sigterm_jitter_s: float  # the other side of the termination race
+    exit_seen_s: float  # a container that was told to stop has ended -> terminal phase. Measured: endpoint gone at 0.227
+    crash_seen_s: (
+        float  # a container ended by itself -> the kubelet knows, at most (relist period of pleg/generic.go)
+    )
+    pod_removed_s: float  # terminal phase -> pod object gone. Measured: 0.966 less 0.227
+    crash_backoff_s: (
+        float  # wait before the second restart of a container; doubles each time (MaxContainerBackOff's base)
+    )
+    crash_backoff_max_s: float  # longest such wait
+    crash_backoff_reset_s: float  # running for this long forgets the back-off
+    node_status_s: float  # between two node status writes without a change (nodeStatusReportFrequency 5 min, lease each 10 s)
+
+    # Network.
+    proxy_sync_s: float  # slice changed -> connections follow it
+    proxy_min_interval_s: (
+        float  # least time between two syncs; the first is at once (kube-proxy minSyncPeriod)
+    )
+    dns_sync_s: (
+        float  # slice or Service changed -> answers follow it (the watch of coredns/plugin/kubernetes)
+    )
+    dns_ttl_s: float  # TTL in answers: kubeadm's Corefile says 30, the plugin's own default is 5
+    dns_negative_ttl_s: float  # the same, in the SOA of NXDOMAIN and NODATA answers
+
+
+FAST = Profile(
+    name="fast",
+    workload_sync_s=0.0,
+    requeue_base_s=0.005,
+    requeue_max_s=1.0,
+    endpoint_ready_s=0.0,
+    endpoint_not_ready_s=0.0,
+    endpoint_not_ready_jitter_s=0.010,
+    slice_change_sync_s=0.0,
+    namespace_grace_s=0.0,
+    schedule_s=0.0,
+    pod_start_s=0.0,
+    first_probe_s=0.0,
+    status_update_s=0.0,
+    sigterm_s=0.0,
+    sigterm_jitter_s=0.010,
+    exit_seen_s=0.0,
+    crash_seen_s=0.0,
+    pod_removed_s=0.0,
+    crash_backoff_s=0.1,
+    crash_backoff_max_s=2.0,
+    crash_backoff_reset_s=10.0,
+    node_status_s=10.0,
+    proxy_sync_s=0.0,
+    proxy_min_interval_s=0.0,
+    dns_sync_s=0.0,
+    dns_ttl_s=5.0,
+    dns_negative_ttl_s=5.0,
+)
+
+FAITHFUL = Profile(
+    name="faithful",
+    workload_sync_s=0.004,
+    requeue_base_s=0.005,
+    requeue_max_s=1000.0,
+    endpoint_ready_s=0.008,
+    endpoint_not_ready_s=0.008,
+    endpoint_not_ready_jitter_s=0.010,
+    slice_change_sync_s=1.0,
+    namespace_grace_s=5.0,
+    schedule_s=0.010,
+    pod_start_s=0.490,
+    first_probe_s=0.0,
+    status_update_s=0.004,
+    sigterm_s=0.010,
+    sigterm_jitter_s=0.010,
+    exit_seen_s=0.200,
+    crash_seen_s=1.0,
+    pod_removed_s=0.740,
+    crash_backoff_s=10.0,
+    crash_backoff_max_s=300.0,
+    crash_backoff_reset_s=600.0,
+    node_status_s=10.0,
+    proxy_sync_s=0.010,
+    proxy_min_interval_s=1.0,
+    dns_sync_s=0.005,
+    dns_ttl_s=30.0,
+    dns_negative_ttl_s=30.0,
+)
+
+PROFILES = {profile.name: profile for profile in (FAST, FAITHFUL)}
+
+
+def choose(name: str) -> Profile:
+    """The profile of that name; ValueError, naming the known ones, when there is none."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ValueError(
+            f'unknown profile "{name}"\n  known profiles: {", ".join(sorted(PROFILES))}'
+        ) from None
