@@ -1,13 +1,13 @@
 """Every delay of a real cluster that the simulation imitates, named, in one table.
 
-The rule it keeps: no other module of the simulation holds a delay of its own; it takes a `Profile`. `faithful` has the
-delays of a real cluster, `fast` the least with which nothing observable changes its order for good. A delay says how long the
-simulation *adds*; the time that its own processes and sockets need comes on top.
+The rule it keeps: no other module of the simulation holds a delay of its own; it takes a `Profile`.
+`faithful` has the delays of a real cluster, `fast` the least with which every race of a real cluster is
+still a race. A delay says how long the simulation *adds*: what its own processes need comes on top.
 
-It does not hold what an object itself declares (probe periods, grace periods, minReadySeconds): that is the API's.
+It does not hold what an object itself declares (probe periods, grace periods, minReadySeconds).
 
-Sources: "measured" is kind v1.36.3, one idle node, medians of eight rounds seen by a watching client; file names are those of
-kubernetes/kubernetes v1.36 unless another repository is named.
+Sources: "measured" is kind v1.36.3, one idle node, medians of eight rounds seen by a watching client; file
+names are those of kubernetes/kubernetes v1.36 unless another repository is named.
 """
 
 from __future__ import annotations
@@ -21,55 +21,64 @@ class Profile:
 
     name: str
 
-    # Controllers. Measured: scale request -> pod object 0.013, three writes (Deployment, ReplicaSet, Pod) by two controllers.
-    workload_sync_s: float  # an object changed -> Deployment, ReplicaSet and the like act on it
-    requeue_base_s: (
-        float  # first retry of a key that failed; doubles each time (client-go default_rate_limiters.go)
-    )
-    requeue_max_s: float  # longest wait between two tries of a key (the same file)
-    endpoint_ready_s: float  # a pod became Ready or got its address -> its endpoint. Measured: 0.009
-    endpoint_not_ready_s: (
-        float  # deletionTimestamp -> endpoint not ready, least. Measured: 0.013 (0.020 less 0.007)
-    )
-    endpoint_not_ready_jitter_s: (
-        float  # one side of the termination race; the other is `sigterm_jitter_s`. Measured: 0.014-0.026
-    )
-    slice_change_sync_s: (
-        float  # someone else changed a slice -> it is put right (endpointSliceChangeMinSyncDelay)
-    )
-    namespace_grace_s: float  # namespace deleted -> its content is deleted (namespaceDeletionGracePeriod)
-    schedule_s: float  # pod object -> bound to a node; a part of the measured 0.513 to Running
+    # --- Controllers
+    # Measured: scale request -> pod object 0.013, which is three writes by two controllers.
+    # An object changed -> Deployment, ReplicaSet and the like act on it.
+    workload_sync_s: float
+    # First retry of a key that failed; doubles each time (client-go default_rate_limiters.go).
+    requeue_base_s: float
+    # Longest wait between two tries of a key (the same file).
+    requeue_max_s: float
+    # A pod became Ready or got its address -> its endpoint. Measured: 0.009.
+    endpoint_ready_s: float
+    # DeletionTimestamp -> endpoint not ready, least. Measured: 0.013 (0.020 less 0.007).
+    endpoint_not_ready_s: float
+    # One side of the termination race; the other is `sigterm_jitter_s`. Measured: 0.014 to 0.026.
+    endpoint_not_ready_jitter_s: float
+    # Someone else changed a slice -> it is put right (endpointSliceChangeMinSyncDelay).
+    slice_change_sync_s: float
+    # Namespace deleted -> its content is deleted (namespaceDeletionGracePeriod).
+    namespace_grace_s: float
+    # Pod object -> bound to a node; a part of the measured 0.513 to Running.
+    schedule_s: float
 
-    # Kubelet.
-    pod_start_s: (
-        float  # bound -> first container running. Measured: pod object -> Running 0.513, less schedule_s
-    )
-    first_probe_s: float  # Running -> first probe; one that fails waits a whole period (prober_manager.go UpdatePodStatus)
-    status_update_s: float  # a change that the kubelet saw -> written to the API
-    sigterm_s: float  # deletionTimestamp -> SIGTERM (or preStop), least: watch, sync loop, container runtime
-    sigterm_jitter_s: float  # the other side of the termination race
-    exit_seen_s: float  # a container that was told to stop has ended -> terminal phase. Measured: endpoint gone at 0.227
-    crash_seen_s: (
-        float  # a container ended by itself -> the kubelet knows, at most (relist period of pleg/generic.go)
-    )
-    pod_removed_s: float  # terminal phase -> pod object gone. Measured: 0.966 less 0.227
-    crash_backoff_s: (
-        float  # wait before the second restart of a container; doubles each time (MaxContainerBackOff's base)
-    )
-    crash_backoff_max_s: float  # longest such wait
-    crash_backoff_reset_s: float  # running for this long forgets the back-off
-    node_status_s: float  # between two node status writes without a change (nodeStatusReportFrequency 5 min, lease each 10 s)
+    # --- Kubelet
+    # Bound -> first container running. Measured: pod object -> Running 0.513, less schedule_s.
+    pod_start_s: float
+    # Running -> first probe; one that fails waits a whole period (prober_manager.go UpdatePodStatus).
+    first_probe_s: float
+    # A change that the kubelet saw -> written to the API.
+    status_update_s: float
+    # DeletionTimestamp -> SIGTERM (or preStop), least: watch, sync loop, container runtime.
+    sigterm_s: float
+    # The other side of the termination race.
+    sigterm_jitter_s: float
+    # A container that was told to stop has ended -> terminal phase. Measured: endpoint gone at 0.227.
+    exit_seen_s: float
+    # A container ended by itself -> the kubelet knows, at most (relist period of pleg/generic.go).
+    crash_seen_s: float
+    # Terminal phase -> pod object gone. Measured: 0.966 less 0.227.
+    pod_removed_s: float
+    # Wait before the second restart of a container; doubles each time (MaxContainerBackOff's base).
+    crash_backoff_s: float
+    # Longest such wait.
+    crash_backoff_max_s: float
+    # Running for this long forgets the back-off.
+    crash_backoff_reset_s: float
+    # Between two beats of a node (nodeStatusUpdateFrequency, lease renewal).
+    node_status_s: float
 
-    # Network.
-    proxy_sync_s: float  # slice changed -> connections follow it
-    proxy_min_interval_s: (
-        float  # least time between two syncs; the first is at once (kube-proxy minSyncPeriod)
-    )
-    dns_sync_s: (
-        float  # slice or Service changed -> answers follow it (the watch of coredns/plugin/kubernetes)
-    )
-    dns_ttl_s: float  # TTL in answers: kubeadm's Corefile says 30, the plugin's own default is 5
-    dns_negative_ttl_s: float  # the same, in the SOA of NXDOMAIN and NODATA answers
+    # --- Network
+    # Slice changed -> connections follow it.
+    proxy_sync_s: float
+    # Least time between two syncs; the first is at once (kube-proxy minSyncPeriod).
+    proxy_min_interval_s: float
+    # Slice or Service changed -> answers follow it (the watch of coredns/plugin/kubernetes).
+    dns_sync_s: float
+    # TTL in answers: kubeadm's Corefile says 30, the plugin's own default is 5.
+    dns_ttl_s: float
+    # The same, in the SOA of NXDOMAIN and NODATA answers.
+    dns_negative_ttl_s: float
 
 
 FAST = Profile(
