@@ -1,0 +1,152 @@
+"""The client: calls the Greeter in one of six ways at a steady pace and prints one sample a line.
+
+The rule it keeps: the pace is open-loop, each call has a deadline, and every call sent is printed. SIGTERM
+stops the pace, calls in flight end, the output is flushed, exit code 0. Logs go to stderr.
+"""
+
+import argparse
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo_server.caller import Caller
+from demo_server.pacer import Pacer
+from demo_server.sample_writer import SampleWriter
+from demo_server.samples import Sample, encode_json, encode_text
+from demo_server.variants import VARIANTS, Destination, SettingsError, open_channel
+
+RATE = 10.0
+DEADLINE_S = 1.0
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+FORMATS: Mapping[str, Callable[[Sample], str]] = {"json": encode_json, "text": encode_text}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one client needs to know; `count` None means until SIGTERM."""
+
+    variant: str
+    destination: Destination
+    name: str
+    pacer: Pacer
+    deadline_s: float
+    encode: Callable[[Sample], str]
+
+
+def parse_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from the command line; RATE, DEADLINE_S, PING_INTERVAL_S and REFRESH_INTERVAL_S are its
+    defaults.
+
+    Raises SettingsError where a variable or file is unusable.
+    """
+    args = _make_parser(environ).parse_args(argv)
+    destination = Destination(
+        target=args.target,
+        dns_authority=_set_text(environ, "GRPC_DNS_AUTHORITY"),
+        authority=args.authority,
+        ca_certificate=_read_ca(args.ca_file, environ),
+        ping_interval_s=_number("PING_INTERVAL_S", environ.get("PING_INTERVAL_S", "1")),
+        refresh_interval_s=_number("REFRESH_INTERVAL_S", environ.get("REFRESH_INTERVAL_S", "60")),
+    )
+    return Settings(
+        variant=args.variant,
+        destination=destination,
+        name=args.name,
+        pacer=Pacer(_number("rate", args.rate), args.count),
+        deadline_s=_number("deadline", args.deadline),
+        encode=FORMATS[args.format],
+    )
+
+
+def run(settings: Settings) -> int:
+    """Call until the count is reached or a stop signal comes; the exit code."""
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None  # noqa: S101 - the main thread runs this
+    writer = SampleWriter(
+        sys.stdout, settings.encode, lambda: signal.pthread_kill(main_thread, signal.SIGTERM)
+    )
+    channel = open_channel(settings.variant, settings.destination)
+    caller = Caller(
+        settings.variant, channel, name=settings.name, deadline_s=settings.deadline_s, record=writer.record
+    )
+    log.info("%s calls %s, %g/s", settings.variant, settings.destination.target, settings.pacer.rate)
+    sent = caller.run(settings.pacer, lambda wait_s: signal.sigtimedwait(STOP_SIGNALS, wait_s) is not None)
+    caller.wait_idle()
+    writer.close()
+    channel.close()
+    log.info("%d calls sent, %d of them late, the latest by %.3f s", sent, caller.late, caller.latest_s)
+    if writer.broken is not None:
+        log.error("the reader of the samples went away: %s", writer.broken)
+        return 1
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code is 2 for settings that can not work."""
+    # Blocked before any thread exists, so that only the pace loop takes them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        return run(parse_settings(argv, os.environ))
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - a user's mistake: the message says it, a traceback hides it
+        return 2
+
+
+def _make_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m demo_server.client", description=__doc__)
+    parser.add_argument("--variant", required=True, choices=VARIANTS)
+    parser.add_argument("--target", required=True, metavar="NAME:PORT", help="or a gRPC target URI")
+    parser.add_argument("--name", default="world", help="whom to greet (default: world)")
+    parser.add_argument("--count", type=_count, metavar="N", help="stop after N calls (default: never)")
+    parser.add_argument("--rate", default=environ.get("RATE", str(RATE)), metavar="CALLS_PER_S")
+    parser.add_argument("--deadline", default=environ.get("DEADLINE_S", str(DEADLINE_S)), metavar="S")
+    parser.add_argument("--authority", metavar="HOST", help="the Ingress host (variant ingress)")
+    parser.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="instead of INGRESS_CA (variant ingress)"
+    )
+    parser.add_argument("--format", default="json", choices=FORMATS)
+    return parser
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SettingsError(f'{what}: "{text}" is not a number above 0')
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of calls; give 0 or more')
+    return int(text)
+
+
+def _set_text(environ: Mapping[str, str], name: str) -> str | None:
+    text = environ.get(name, "")
+    return text if text else None
+
+
+def _read_ca(path: Path | None, environ: Mapping[str, str]) -> bytes | None:
+    if path is not None:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"--ca-file: cannot read {path}: {error.strerror}") from error
+    text = _set_text(environ, "INGRESS_CA")
+    return None if text is None else text.encode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

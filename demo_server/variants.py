@@ -1,0 +1,122 @@
+"""One way from a client to the pods = one variant = one function that opens a channel.
+
+The rule it keeps: each variant does what its line of the table says and nothing to help it. DNS
+re-resolution, reconnect back-off and connect time-outs are gRPC's own defaults, because what gRPC does with
+them is what is measured. Two settings differ from the defaults, for every gRPC channel opened here: a
+subchannel pool of its own (without it two channels of a process share connections and back-off, and are one
+client), and no HTTP proxy from the environment (a proxy would be a seventh way).
+
+| variant | target | channel |
+|---|---|---|
+| clusterip | the Service's name | one connection, `pick_first` |
+| headless | the headless Service's name | `pick_first` |
+| headless-rr | the headless Service's name | `round_robin` |
+| ingress | the gateway's name | TLS, authority = the Ingress host |
+| pool | the Service's name | kube_grpc, watching EndpointSlices, round robin |
+| pool-poll | the Service's name | kube_grpc as the original: ping, full refresh, random |
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import grpc
+
+Option = tuple[str, str | int]
+
+_URI = re.compile(r"(?:dns|ipv4|ipv6|unix|xds|vsock):")
+_HONEST: tuple[Option, ...] = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+
+class SettingsError(ValueError):
+    """A variant lacks something it can not do without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to and how. `target` is `name:port`, or for the gRPC variants any gRPC target URI.
+
+    `authority` and `ca_certificate` (PEM) are for `ingress`; the intervals for `pool-poll`; `dns_authority`,
+    `ip:port` of a DNS server, for every variant that resolves a name.
+    """
+
+    target: str
+    dns_authority: str | None = None
+    authority: str | None = None
+    ca_certificate: bytes | None = None
+    ping_interval_s: float = 1.0
+    refresh_interval_s: float = 60.0
+
+
+def resolvable(target: str, dns_authority: str | None) -> str:
+    """The gRPC target of a name: `dns:///name:port`, or `dns://ip:port/name:port`. A URI stays as it is."""
+    if _URI.match(target):
+        return target
+    return f"dns://{'' if dns_authority is None else dns_authority}/{target}"
+
+
+def open_channel(variant: str, destination: Destination) -> grpc.Channel:
+    """The channel of a variant. Raises SettingsError for an unknown variant or a missing setting."""
+    opener = VARIANTS.get(variant)
+    if opener is None:
+        raise SettingsError(f'unknown variant "{variant}"; known variants: {", ".join(VARIANTS)}')
+    return opener(destination)
+
+
+def _open_pick_first(destination: Destination) -> grpc.Channel:
+    target = resolvable(destination.target, destination.dns_authority)
+    return grpc.insecure_channel(target, options=_HONEST)
+
+
+def _open_round_robin(destination: Destination) -> grpc.Channel:
+    target = resolvable(destination.target, destination.dns_authority)
+    return grpc.insecure_channel(target, options=(*_HONEST, ("grpc.service_config", _ROUND_ROBIN)))
+
+
+def _open_ingress(destination: Destination) -> grpc.Channel:
+    if destination.ca_certificate is None:
+        raise SettingsError(
+            "variant ingress needs the certificate authority of the gateway: set INGRESS_CA to the PEM text "
+            "(Secret greeter-tls, key ca.crt) or give --ca-file FILE"
+        )
+    if destination.authority is None:
+        raise SettingsError("variant ingress needs the Ingress host: give --authority HOST")
+    return grpc.secure_channel(
+        resolvable(destination.target, destination.dns_authority),
+        grpc.ssl_channel_credentials(root_certificates=destination.ca_certificate),
+        # The gateway's certificate and its routes are for the Ingress host, not for the name of its Service.
+        options=(*_HONEST, ("grpc.default_authority", destination.authority)),
+    )
+
+
+def _open_pool(destination: Destination) -> grpc.Channel:
+    import kube_grpc  # here, so that the other variants neither need it nor pay for the Kubernetes client
+
+    return kube_grpc.Channel(destination.target, mode="watch", policy="round_robin")
+
+
+def _open_polling_pool(destination: Destination) -> grpc.Channel:
+    import kube_grpc  # as above
+
+    return kube_grpc.Channel(
+        destination.target,
+        mode="poll",
+        policy="random",
+        ping_interval_s=destination.ping_interval_s,
+        refresh_interval_s=destination.refresh_interval_s,
+    )
+
+
+VARIANTS: Mapping[str, Callable[[Destination], grpc.Channel]] = MappingProxyType(
+    {
+        "clusterip": _open_pick_first,
+        "headless": _open_pick_first,
+        "headless-rr": _open_round_robin,
+        "ingress": _open_ingress,
+        "pool": _open_pool,
+        "pool-poll": _open_polling_pool,
+    }
+)
