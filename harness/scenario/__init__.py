@@ -1,0 +1,33 @@
+"""Scenario files: what is done to a cluster, under what load, and what must hold.
+
+Pure: text in, frozen values out.
+"""
+
+from harness.scenario.expectations import BACKENDS, Bound, Errors, Expectation, Gap, Shares, Silence
+from harness.scenario.reader import parse
+from harness.scenario.steps import Action, Apply, Delete, Kill, Roll, Scale, Step, Wait
+from harness.scenario.story import FIRST_PHASE, Load, Scenario, Target, Variant
+
+__all__ = [
+    "BACKENDS",
+    "FIRST_PHASE",
+    "Action",
+    "Apply",
+    "Bound",
+    "Delete",
+    "Errors",
+    "Expectation",
+    "Gap",
+    "Kill",
+    "Load",
+    "Roll",
+    "Scale",
+    "Scenario",
+    "Shares",
+    "Silence",
+    "Step",
+    "Target",
+    "Variant",
+    "Wait",
+    "parse",
+]
