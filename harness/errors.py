@@ -58,3 +58,15 @@ def suggest(word: str, known: Iterable[str], *, what: str) -> list[str]:
     if near:
         hints.append(f'did you mean "{near[0]}"?')
     return hints
+
+
+class ApiError(ClusterError):
+    """The Kubernetes API refused a request.
+
+    `status` is the HTTP status, `reason` the API's one-word reason.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, *, request: str) -> None:
+        super().__init__(f"{request}: {status} {reason}: {message}")
+        self.status = status
+        self.reason = reason

@@ -38,10 +38,11 @@ class BadLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepDone:
     """A thing that was done to the cluster: began `at`, returned `done_at`. `pods` are those it was aimed at.
 
-    `phase` is the name of the phase that it opens; None where it opens none (an unnamed wait).
+    `phase` is the name of the phase that it opens; None where it opens none (an unnamed wait). `struck_at`
+    is when a signal had reached its process; None for all steps that send none.
     """
 
     at: float
@@ -51,6 +52,7 @@ class Step:
     text: str
     phase: str | None
     pods: tuple[str, ...] = ()
+    struck_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Note:
     text: str
 
 
-Record = Call | BadLine | Step | SliceSeen | PodSeen | Note
+Record = Call | BadLine | StepDone | SliceSeen | PodSeen | Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,14 @@ class History:
         """Every sample, in order of arrival."""
         return (record for record in self.records if isinstance(record, Call))
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[StepDone]:
         """Every step, in order."""
-        return (record for record in self.records if isinstance(record, Step))
+        return (record for record in self.records if isinstance(record, StepDone))
 
 
 _KINDS: dict[str, type[Any]] = {
     "bad_line": BadLine,
-    "step": Step,
+    "step": StepDone,
     "slice": SliceSeen,
     "pod": PodSeen,
     "note": Note,
@@ -213,7 +215,7 @@ def _from_document(document: dict[str, Any]) -> Record:
     kind = _KINDS[document["kind"]]
     if kind is SliceSeen:
         values["endpoints"] = tuple(Endpoint(**endpoint) for endpoint in values["endpoints"])
-    if kind is Step:
+    if kind is StepDone:
         values["pods"] = tuple(values["pods"])
     record: Record = kind(**values)
     return record

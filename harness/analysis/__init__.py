@@ -1,0 +1,131 @@
+"""What a history shows: phases, shares, gaps, silence, errors. Pure: a history in, an Analysis out.
+
+Rule: one pass a client, merged afterwards; nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.analysis import gaps, phases
+from harness.analysis.endpoints import Addresses, Stay, departures, stays
+from harness.analysis.results import (
+    Analysis,
+    GapSummary,
+    Join,
+    Leave,
+    Tally,
+    VariantResult,
+    Window,
+    merge_pods,
+)
+from harness.history import BadLine, Call, History
+from harness.samples import Sample
+from harness.scenario import Target
+
+__all__ = [
+    "Analysis",
+    "GapSummary",
+    "Join",
+    "Leave",
+    "Tally",
+    "VariantResult",
+    "Window",
+    "analyse",
+    "merge_pods",
+]
+
+
+def analyse(history: History, target: Target) -> Analysis:
+    """The analysis of a history whose load began and ended (else ValueError).
+
+    `target.service` says who is ready.
+    """
+    readiness = stays(history, target.service)
+    whole, windows = phases.cut(history, readiness)
+    frame = _Frame(history, readiness, whole, windows)
+    return Analysis(whole, windows, tuple(frame.variant(name) for name in history.variants))
+
+
+class _Frame:
+    """What the analysis of each variant has in common."""
+
+    def __init__(
+        self, history: History, readiness: list[Stay], whole: Window, windows: tuple[Window, ...]
+    ) -> None:
+        self._history = history
+        self._readiness = readiness
+        self._departures = departures(history, readiness)
+        self._addresses = Addresses(history)
+        self._whole, self._windows = whole, windows
+        self._calls: dict[str, dict[str, list[Call]]] = {}
+        for call in history.calls():
+            self._calls.setdefault(call.sample.variant, {}).setdefault(call.client, []).append(call)
+
+    def variant(self, name: str) -> VariantResult:
+        clients = self._calls.get(name, {})
+        ordered = {
+            client: sorted((call.sample for call in calls), key=lambda sample: sample.sent_at)
+            for client, calls in sorted(clients.items())
+        }
+        began_at, ended_at = self._whole.began_at, self._whole.ended_at
+        return VariantResult(
+            name=name,
+            whole=_tallies(ordered, self._whole),
+            tallies=tuple(_tallies(ordered, window) for window in self._windows),
+            joins=tuple(
+                join
+                for client, calls in ordered.items()
+                for join in gaps.joins(client, calls, self._readiness, began_at, ended_at)
+            ),
+            leaves=tuple(
+                leave
+                for client, calls in ordered.items()
+                for leave in gaps.leaves(client, calls, self._departures, self._addresses, began_at, ended_at)
+            ),
+            lost=sum(_lost(calls, self._whole) for calls in ordered.values()),
+            bad_lines=sum(
+                isinstance(record, BadLine) and record.client in clients for record in self._history.records
+            ),
+            clock_s=self._clock_s(clients.values()),
+        )
+
+    def _clock_s(self, clients: Iterable[Sequence[Call]]) -> float:
+        """How far the clocks of the clients may be off the harness's, from the quickest line of each.
+
+        The simulated cluster runs on the harness's own machine and clock. Elsewhere a line that arrives
+        `lag` after its call ended bounds the offset from one side: the clock can not be further off than
+        that, unless it is behind.
+        """
+        if self._history.backend == "sim":
+            return 0.0
+        lags = [min(call.at - call.sample.ended_at for call in calls) for calls in clients]
+        return max((abs(lag) for lag in lags), default=0.0)
+
+
+def _tallies(clients: dict[str, list[Sample]], window: Window) -> tuple[Tally, ...]:
+    return tuple(_tally(client, calls, window) for client, calls in clients.items())
+
+
+def _tally(client: str, calls: Sequence[Sample], window: Window) -> Tally:
+    sent = [call for call in calls if window.began_at <= call.sent_at < window.ended_at]
+    failed = [call.sent_at for call in sent if not call.is_ok]
+    pods = Counter(call.pod if call.pod is not None else "?" for call in sent if call.is_ok)
+    return Tally(
+        client=client,
+        calls=len(sent),
+        errors=len(failed),
+        pods=tuple(sorted(pods.items())),
+        codes=tuple(sorted(Counter(call.code for call in sent).items())),
+        first_error_at=failed[0] if failed else None,
+        last_error_at=failed[-1] if failed else None,
+        silence_s=gaps.silence(
+            [call.ended_at for call in calls if call.is_ok], window.began_at, window.ended_at
+        ),
+    )
+
+
+def _lost(calls: Sequence[Sample], window: Window) -> int:
+    numbers = {call.seq for call in calls if window.began_at <= call.sent_at < window.ended_at}
+    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
