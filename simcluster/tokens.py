@@ -1,0 +1,143 @@
+"""Service-account tokens: signed JWTs that say which account, and for which pod they were made.
+
+The rule it keeps: a token is believed only if this cluster signed it, it has not expired, and one of its audiences
+is the API server's. Whether the account (and the pod) still exists is for the caller to check: a token outlives
+neither. Time is an argument, in seconds since the epoch.
+
+Claims as in the TokenRequest API of a real cluster (pkg/serviceaccount/claims.go); the signature is ES256.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+# TokenRequest refuses less than ten minutes and answers with at most 2^32 seconds.
+SHORTEST_S = 600
+USUAL_S = 3600
+_HALF = 32
+
+
+class TokenError(Exception):
+    """The token is not one to believe; the message says why, and never contains the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who a token speaks for. `pod` and `pod_uid` are empty for a token that belongs to no pod."""
+
+    namespace: str
+    account: str
+    account_uid: str
+    pod: str = ""
+    pod_uid: str = ""
+    token_id: str = ""
+
+    @property
+    def user(self) -> str:
+        """The user name that RBAC sees."""
+        return f"system:serviceaccount:{self.namespace}:{self.account}"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that RBAC sees."""
+        return ("system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated")
+
+
+class TokenIssuer:
+    """Signs and checks tokens with a key that never leaves the process."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        public = self._key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self._header = {"alg": "ES256", "kid": _encode(hashlib.sha256(public).digest()), "typ": "JWT"}
+
+    def mint(
+        self,
+        bearer: Bearer,
+        *,
+        now: float,
+        lasts_s: int = USUAL_S,
+        audiences: Sequence[str] = (ISSUER,),
+    ) -> str:
+        """Return a token for `bearer`, good from `now` for `lasts_s` seconds."""
+        about: dict[str, Any] = {
+            "namespace": bearer.namespace,
+            "serviceaccount": {"name": bearer.account, "uid": bearer.account_uid},
+        }
+        if bearer.pod:
+            about["pod"] = {"name": bearer.pod, "uid": bearer.pod_uid}
+        issued = int(now)
+        claims = {
+            "aud": list(audiences),
+            "exp": issued + lasts_s,
+            "iat": issued,
+            "iss": ISSUER,
+            "jti": bearer.token_id if bearer.token_id else str(uuid.uuid4()),
+            "kubernetes.io": about,
+            "nbf": issued,
+            "sub": bearer.user,
+        }
+        signed = f"{_encode(orjson.dumps(self._header))}.{_encode(orjson.dumps(claims))}"
+        r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"{signed}.{_encode(r.to_bytes(_HALF, 'big') + s.to_bytes(_HALF, 'big'))}"
+
+    def verify(self, token: str, *, now: float, audience: str = ISSUER) -> Bearer:
+        """Return who the token speaks for; TokenError if it is not to be believed."""
+        claims = self._open(token)
+        if claims["iss"] != ISSUER:
+            raise TokenError("the token was issued by another cluster")
+        if audience not in claims["aud"]:
+            raise TokenError(f"the token is for {', '.join(claims['aud'])}, not for {audience}")
+        if not claims["nbf"] <= now + 1:
+            raise TokenError("the token is not valid yet")
+        if now >= claims["exp"]:
+            raise TokenError("the token has expired")
+        about = claims["kubernetes.io"]
+        pod = about.get("pod", {"name": "", "uid": ""})
+        account = about["serviceaccount"]
+        return Bearer(
+            about["namespace"], account["name"], account["uid"], pod["name"], pod["uid"], claims["jti"]
+        )
+
+    def _open(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token that this issuer signed. What is signed needs no further checks of form."""
+        signed, _, signature = token.rpartition(".")
+        try:
+            raw = _decode(signature)
+            header = orjson.loads(_decode(signed.partition(".")[0]))
+        except (ValueError, binascii.Error) as error:
+            raise TokenError("this is not a JWT") from error
+        if header != self._header or len(raw) != 2 * _HALF:
+            raise TokenError("the token was not signed by this cluster")
+        halves = (int.from_bytes(raw[:_HALF], "big"), int.from_bytes(raw[_HALF:], "big"))
+        try:
+            self._key.public_key().verify(
+                encode_dss_signature(*halves), signed.encode(), ec.ECDSA(hashes.SHA256())
+            )
+        except InvalidSignature as error:
+            raise TokenError("the token was not signed by this cluster") from error
+        claims: dict[str, Any] = orjson.loads(_decode(signed.partition(".")[2]))
+        return claims
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
