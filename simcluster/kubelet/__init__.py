@@ -1,0 +1,1 @@
+"""The kubelet of the simulated cluster: pods as processes of this machine."""
