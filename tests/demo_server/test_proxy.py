@@ -2,7 +2,6 @@
 
 import collections
 import datetime
-import os
 import signal
 import socket
 import threading
@@ -189,9 +188,9 @@ def test_no_port_but_the_listener(front: Front) -> None:
     process = front.proxy._process
     assert process is not None
     inodes = {
-        os.readlink(link)[8:-1]
+        str(link.readlink())[8:-1]
         for link in Path(f"/proc/{process.pid}/fd").iterdir()
-        if os.readlink(link).startswith("socket:")
+        if str(link.readlink()).startswith("socket:")
     }
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[9] in inodes and row[3] == "0A"]
