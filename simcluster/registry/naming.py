@@ -1,0 +1,177 @@
+"""Names, labels and annotations: what Kubernetes allows, and the names that it makes up.
+
+The rule it keeps: texts of refusals are the real ones, word for word. It is pure; chance comes in.
+
+Sources: k8s.io/apimachinery pkg/api/validation/objectmeta.go, pkg/util/validation/validation.go and
+k8s.io/apiserver pkg/storage/names/generate.go.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simcluster.errors import Cause, forbidden, invalid, required
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_DNS_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_VALUE = f"({_QUALIFIED})?"
+_ANNOTATIONS_BYTES = 256 * 1024
+
+SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    f"'{_SUBDOMAIN}')"
+)
+LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
+    "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    f"'{_LABEL}')"
+)
+DNS_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+    f"validation is '{_DNS_1035}')"
+)
+_QUALIFIED_TEXT = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    f"'{_QUALIFIED}')"
+)
+_LABEL_VALUE_TEXT = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
+    f"validation is '{_LABEL_VALUE}')"
+)
+
+# Characters of generated names: no vowels and nothing that is mistaken for something else.
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+GENERATED = 5
+LONGEST_BASE = 63 - GENERATED
+
+
+def _matcher(pattern: str, text: str, longest: int) -> Callable[[str], list[str]]:
+    compiled = re.compile(pattern)
+
+    def complain(value: str) -> list[str]:
+        found = [] if len(value) <= longest else [f"must be no more than {longest} characters"]
+        return found if compiled.fullmatch(value) else [*found, text]
+
+    return complain
+
+
+complain_subdomain = _matcher(_SUBDOMAIN, SUBDOMAIN_TEXT, 253)
+complain_label = _matcher(_LABEL, LABEL_TEXT, 63)
+complain_dns_1035 = _matcher(_DNS_1035, DNS_1035_TEXT, 63)
+complain_label_value = _matcher(_LABEL_VALUE, _LABEL_VALUE_TEXT, 63)
+_complain_name_part = _matcher(_QUALIFIED, _QUALIFIED_TEXT, 63)
+
+
+def complain_path_segment(name: str) -> list[str]:
+    """Return what is wrong with a name that only has to fit into a URL: roles and their bindings."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{char}'" for char in "/%" if char in name]
+
+
+# Kinds whose names are not DNS subdomains.
+_RULES: dict[str, Callable[[str], list[str]]] = {
+    "namespaces": complain_label,
+    "services": complain_dns_1035,
+    "roles.rbac.authorization.k8s.io": complain_path_segment,
+    "clusterroles.rbac.authorization.k8s.io": complain_path_segment,
+    "rolebindings.rbac.authorization.k8s.io": complain_path_segment,
+    "clusterrolebindings.rbac.authorization.k8s.io": complain_path_segment,
+    "jobs.batch": complain_subdomain,
+}
+
+
+def complain_key(key: str) -> list[str]:
+    """Return what is wrong with the key of a label, annotation or selector."""
+    prefix, slash, name = key.rpartition("/")
+    if not slash:
+        return (
+            ["name part must be non-empty", *_complain_name_part(key)]
+            if not key
+            else _complain_name_part(key)
+        )
+    if "/" in prefix:
+        return [
+            f"a valid label key must consist of {_QUALIFIED_TEXT.removeprefix('name part must consist of ')}"
+        ]
+    found = ["prefix part must be non-empty"] if not prefix else []
+    found += [f"prefix part {text}" for text in complain_subdomain(prefix)] if prefix else []
+    return found + (["name part must be non-empty"] if not name else _complain_name_part(name))
+
+
+def find_faults(resource: str, metadata: Mapping[str, Any]) -> list[Cause]:
+    """Return what is wrong with an object's metadata."""
+    found: list[Cause] = []
+    name = metadata.get("name", "")
+    if name:
+        rule = _RULES.get(resource, complain_subdomain)
+        found += [invalid("metadata.name", name, text) for text in rule(name)]
+    else:
+        found.append(required("metadata.name", "name or generateName is required"))
+    found += find_label_faults(metadata.get("labels", {}), "metadata.labels")
+    found += _find_annotation_faults(metadata.get("annotations", {}))
+    for index, owner in enumerate(metadata.get("ownerReferences", ())):
+        at = f"metadata.ownerReferences[{index}]"
+        texts = ("version must not be empty", *["must not be empty"] * 3)
+        wanted = zip(("apiVersion", "kind", "name", "uid"), texts, strict=True)
+        found += [
+            invalid(f"{at}.{key}", owner.get(key, ""), text) for key, text in wanted if not owner.get(key)
+        ]
+    for finalizer in metadata.get("finalizers", ()):
+        found += [invalid("metadata.finalizers", finalizer, text) for text in complain_key(finalizer)]
+    return found
+
+
+def find_label_faults(labels: Mapping[str, str], at: str) -> list[Cause]:
+    """Return what is wrong with labels that stand at a field."""
+    found: list[Cause] = []
+    for key, value in labels.items():
+        found += [invalid(at, key, text) for text in complain_key(key)]
+        found += [invalid(at, value, text) for text in complain_label_value(value)]
+    return found
+
+
+def _find_annotation_faults(annotations: Mapping[str, str]) -> list[Cause]:
+    at = "metadata.annotations"
+    found = [invalid(at, key, text) for key in annotations for text in complain_key(key.lower())]
+    if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
+        found.append(
+            Cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes", at)
+        )
+    return found
+
+
+def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cause]:
+    """Return the changes to metadata that no update may make."""
+    found = [
+        invalid(f"metadata.{key}", new.get(key, ""), "field is immutable")
+        for key in ("name", "namespace", "uid")
+        if old.get(key) != new.get(key)
+    ]
+    if "deletionTimestamp" in old:
+        added = [each for each in new.get("finalizers", ()) if each not in old.get("finalizers", ())]
+        if added:
+            listed = ", ".join(f'"{each}"' for each in added)
+            text = f"no new finalizers can be added if the object is being deleted, found new finalizers [{listed}]"
+            found.append(forbidden("metadata.finalizers", text))
+    return found
+
+
+def generate_name(base: str, chance: random.Random) -> str:
+    """Return a name that begins as `base` and ends in five random characters."""
+    return base[:LONGEST_BASE] + "".join(chance.choice(ALPHABET) for _ in range(GENERATED))
+
+
+def make_uid(chance: random.Random) -> str:
+    """Return a random (version 4) UUID."""
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))

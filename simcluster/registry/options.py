@@ -1,0 +1,38 @@
+"""What a writer may ask for beside the object itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+FieldValidation = Literal["Ignore", "Warn", "Strict"]
+
+
+def _ignore(_text: str) -> None:
+    """Give a warning to nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """The options of a write, as in the query of an HTTP request.
+
+    `warn` is told what the client should know although the write succeeds.
+    """
+
+    dry_run: bool = False
+    field_validation: FieldValidation = "Strict"
+    field_manager: str = "simcluster"
+    force: bool = False
+    warn: Callable[[str], None] = _ignore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteOptions:
+    """The options of a deletion; None means unset."""
+
+    grace_s: int | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    propagation: str | None = None
+    dry_run: bool = False

@@ -1,0 +1,143 @@
+"""What the API server does to pods: admission, what may change, how they are bound and removed. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simcluster.errors import Cause, duplicate, forbidden, invalid, required, unsupported
+from simcluster.registry.naming import complain_label
+
+Object = dict[str, Any]
+
+# What the admission plug-in DefaultTolerationSeconds adds.
+_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATION_S = 300
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_MUTABLE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+    "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
+    "negative)\n"
+)
+
+
+def prepare(pod: Object, old: Object | None, _around: object) -> None:
+    """Fill in what admission and the pod strategy fill in on creation."""
+    if old is not None:
+        return
+    spec = pod["spec"]
+    spec.setdefault("serviceAccountName", "default")
+    spec["serviceAccount"] = spec["serviceAccountName"]
+    _tolerate(spec)
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    pod["status"] = {"phase": "Pending", "qosClass": classify(spec)}
+
+
+def _tolerate(spec: Object) -> None:
+    tolerations = spec.get("tolerations", [])
+    for key in _TOLERATED:
+        if not any(_covers(each, key) for each in tolerations):
+            added = {
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": _TOLERATION_S,
+            }
+            tolerations = [*tolerations, added]
+    spec["tolerations"] = tolerations
+
+
+def _covers(toleration: Object, key: str) -> bool:
+    named = toleration.get("key", "") in ("", key)
+    return named and toleration.get("effect", "") in ("", "NoExecute")
+
+
+def classify(spec: Object) -> str:
+    """Return the quality-of-service class that a pod's requests and limits give it."""
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    resources = [each.get("resources", {}) for each in containers]
+    if not any(each.get("requests") or each.get("limits") for each in resources):
+        return "BestEffort"
+    for each in resources:
+        limits, requests = each.get("limits", {}), each.get("requests", {})
+        if any(limits.get(name) is None or requests.get(name) != limits[name] for name in ("cpu", "memory")):
+            return "Burstable"
+    return "Guaranteed"
+
+
+def find_faults(pod: Object, old: Object | None) -> list[Cause]:
+    """Return what is wrong with a pod, or with what an update wants to change of it."""
+    found = find_spec_faults(pod["spec"], "spec")
+    return found if old is None else found + _find_changes(pod["spec"], old["spec"])
+
+
+def find_spec_faults(spec: Object, at: str) -> list[Cause]:
+    """Return what is wrong with the spec of a pod, or of a template, that stands at a field."""
+    found: list[Cause] = []
+    if not spec.get("containers"):
+        found.append(required(f"{at}.containers"))
+    seen: set[str] = set()
+    for kind in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(kind, ())):
+            found += _find_container_faults(container, f"{at}.{kind}[{index}]", seen)
+    if spec["restartPolicy"] not in _RESTART_POLICIES:
+        found.append(unsupported(f"{at}.restartPolicy", spec["restartPolicy"], _RESTART_POLICIES))
+    grace = spec["terminationGracePeriodSeconds"]
+    if grace < 0:
+        found.append(
+            invalid(f"{at}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0")
+        )
+    return found
+
+
+def _find_container_faults(container: Object, at: str, seen: set[str]) -> list[Cause]:
+    found: list[Cause] = []
+    name = container.get("name", "")
+    if not name:
+        found.append(required(f"{at}.name"))
+    elif name in seen:
+        found.append(duplicate(f"{at}.name", name))
+    else:
+        found += [invalid(f"{at}.name", name, text) for text in complain_label(name)]
+    seen.add(name)
+    if not container.get("image"):
+        found.append(required(f"{at}.image"))
+    policy = container.get("imagePullPolicy", "IfNotPresent")
+    if policy not in _PULL_POLICIES:
+        found.append(unsupported(f"{at}.imagePullPolicy", policy, _PULL_POLICIES))
+    for index, port in enumerate(container.get("ports", ())):
+        if not 1 <= port.get("containerPort", 0) <= 65535:
+            where = f"{at}.ports[{index}].containerPort"
+            fault = "must be between 1 and 65535, inclusive"
+            missing = port.get("containerPort", 0) == 0
+            found.append(required(where) if missing else invalid(where, port["containerPort"], fault))
+    return found
+
+
+def _find_changes(new: Object, old: Object) -> list[Cause]:
+    if new == old:
+        return []
+    return [] if _immutable(new) == _immutable(old) else [forbidden("spec", _MUTABLE)]
+
+
+def _immutable(spec: Object) -> Object:
+    """Return what of a spec may not change."""
+    free = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"}
+    kept = {key: value for key, value in spec.items() if key not in free}
+    for kind in ("containers", "initContainers"):
+        if kind in kept:
+            kept[kind] = [{**each, "image": ""} for each in kept[kind]]
+    return kept
+
+
+def choose_grace(pod: Object, asked_s: int | None) -> int:
+    """Return the seconds that a pod is given to end: 0 removes it at once."""
+    spec_s = pod["spec"].get("terminationGracePeriodSeconds", 30)
+    grace_s = int(spec_s) if asked_s is None else asked_s
+    unbound = not pod["spec"].get("nodeName")
+    ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    if unbound or ended:
+        return 0
+    return 1 if grace_s < 0 else grace_s

@@ -1,0 +1,59 @@
+"""Reading what a writer sent as the kind that it was sent to. Pure.
+
+The rule it keeps: what can not be read is refused as a whole; what is unknown is refused, told or dropped, as the
+writer asked (`fieldValidation`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simcluster.errors import BadRequest
+from simcluster.registry.options import WriteOptions
+from simcluster.schema import Report, Resource, Type, decode
+
+Object = dict[str, Any]
+
+
+def read(kind: Resource, obj: Any, options: WriteOptions) -> Object:
+    """Return the object read as its kind, sharing nothing with `obj`; BadRequest if it can not be."""
+    if not isinstance(obj, dict):
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
+    _check_identity(kind, obj)
+    prefix = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+    decoded = _decode(kind.type, obj, prefix, options)
+    decoded.pop("kind", None)
+    decoded.pop("apiVersion", None)
+    decoded.setdefault("metadata", {}).pop("managedFields", None)
+    return {"kind": kind.kind, "apiVersion": kind.api_version, **decoded}
+
+
+def read_scale(type_: Type, obj: Any, options: WriteOptions) -> Object:
+    """Return a Scale, as sent to /scale."""
+    return _decode(type_, obj, 'Scale in version "v1" cannot be handled as a Scale: ', options)
+
+
+def _decode(type_: Type, obj: Any, prefix: str, options: WriteOptions) -> Object:
+    report = Report()
+    try:
+        decoded = decode(type_, obj, report)
+    except BadRequest as error:
+        raise BadRequest(prefix + error.message) from error
+    texts = [f'unknown field "{path}"' for path in report.unknown]
+    if texts and options.field_validation == "Strict":
+        raise BadRequest(f"{prefix}strict decoding error: {', '.join(texts)}")
+    if options.field_validation == "Warn":
+        for text in texts:
+            options.warn(text)
+    return decoded
+
+
+def _check_identity(kind: Resource, obj: Object) -> None:
+    """Refuse an object that says it is of another kind or version."""
+    said, version = obj.get("kind", ""), obj.get("apiVersion", "")
+    if said in ("", kind.kind) and version in ("", kind.api_version):
+        return
+    raise BadRequest(
+        f"the API version in the data ({version}) and kind ({said}) do not match the expected API version "
+        f"({kind.api_version}) and kind ({kind.kind})"
+    )

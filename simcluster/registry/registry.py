@@ -1,0 +1,367 @@
+"""Reads and writes of objects, with all that a Kubernetes API server does to them on the way.
+
+The rule it keeps: nothing reaches the store that the kind's type and rules do not allow, and every reader gets the
+same shared object, which nobody may mutate. Creations, updates and patches go one way: read as the type, filled in,
+checked, stored; so what holds for one holds for all.
+
+It is synchronous and belongs to one thread. It asks no clock and no chance of its own. Users, their rights, HTTP
+and the controllers' work are not its part.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+from simcluster.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Invalid,
+    NotFound,
+    ResourceNotFound,
+    StatusError,
+    TooLargeVersion,
+    invalid,
+)
+from simcluster.patches import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from simcluster.registry import deletion, services
+from simcluster.registry.admission import check_namespace
+from simcluster.registry.instants import format_time
+from simcluster.registry.kinds import rules_of
+from simcluster.registry.naming import find_changes, find_faults, generate_name, make_uid
+from simcluster.registry.options import DeleteOptions, WriteOptions
+from simcluster.registry.reading import read, read_scale
+from simcluster.registry.scale import rescale, show_scale
+from simcluster.registry.subresources import bound, combine
+from simcluster.registry.subscriptions import Subscription
+from simcluster.schema import Catalogue, Resource, Type
+from simcluster.selectors import EVERYTHING, Selector
+from simcluster.store import Event, Key, Object, Record, Store
+
+PatchType = Literal["json", "merge", "strategic"]
+Objects = list[Object]
+_ATTEMPTS = 8
+_USUAL = WriteOptions()
+# What of the metadata only the server writes.
+_SYSTEM = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
+
+
+class Registry:
+    """All objects of one cluster. `clock` gives seconds since the epoch, `chance` names and uids."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        clock: Callable[[], float],
+        chance: random.Random,
+        store: Store | None = None,
+        addresses: services.Addresses | None = None,
+    ) -> None:
+        self.catalogue = catalogue
+        self.store = Store() if store is None else store
+        self.addresses = addresses
+        self.clock = clock
+        self._chance = chance
+
+    @property
+    def revision(self) -> int:
+        """The revision of the newest write."""
+        return self.store.revision
+
+    def resource(self, name: str) -> Resource:
+        """Return the resource called `plural[.group]`; 404 if it is not served."""
+        found = self.catalogue.resources.get(name)
+        if found is None:
+            raise ResourceNotFound
+        return found
+
+    def get(
+        self, resource: str, namespace: str | None, name: str, *, subresource: str | None = None
+    ) -> Object:
+        """Return one object (or its Scale); NotFound if there is none."""
+        obj = self.record(resource, namespace, name).object
+        return show_scale(obj) if subresource == "scale" else obj
+
+    def record(self, resource: str, namespace: str | None, name: str) -> Record:
+        """Return one object's newest state as the store has it; NotFound if there is none."""
+        found = self.store.get(self._key(resource, namespace, name))
+        if found is None:
+            raise NotFound(resource, name)
+        return found
+
+    def list(
+        self, resource: str, namespace: str | None = None, selector: Selector = EVERYTHING
+    ) -> tuple[Objects, int]:
+        """Return the objects of a resource that match, by namespace and name, and the revision they are of."""
+        records = self.store.list(resource, namespace)
+        objects = [record.object for record in records]
+        if not selector.everything:
+            objects = [obj for obj in objects if selector.matches(obj)]
+        return objects, self.store.revision
+
+    def watch(self, resource: str, namespace: str | None = None, since: int | None = None) -> Subscription:
+        """Return the events after `since`; None gives all present objects as ADDED first.
+
+        Expired if that revision is compacted, TooLargeVersion if it lies in the future.
+        """
+        self.resource(resource)
+        if since is None:
+            begin = [Event("ADDED", record) for record in self.store.list(resource, namespace)]
+        elif since > self.store.revision:
+            raise TooLargeVersion(since, self.store.revision)
+        else:
+            begin = self.store.events_after(since, resource, namespace)
+        return Subscription(self.store, resource, namespace, begin)
+
+    def listen(self, resource: str, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` within each later write; it must not write. Returns what ends that."""
+        return self.store.listen(resource, listener)
+
+    def compact(self, revision: int) -> None:
+        """Forget the history up to a revision: watches and lists from before it are Expired."""
+        self.store.compact(revision)
+
+    def create(
+        self, resource: str, namespace: str | None, obj: Any, *, options: WriteOptions = _USUAL
+    ) -> Object:
+        """Store a new object and return it as it was stored."""
+        kind = self.resource(resource)
+        new = read(kind, obj, options)
+        self._place(kind, namespace, new)
+        check_namespace(kind, new["metadata"], self.store)
+        if new["metadata"].pop("resourceVersion", None):
+            raise StatusError("resourceVersion should not be set on objects to be created", reason="")
+        for attempt in range(_ATTEMPTS):
+            self._name(new["metadata"])
+            key = self._key(resource, new["metadata"].get("namespace"), new["metadata"].get("name", ""))
+            if self.store.get(key) is None:
+                break
+            if (
+                "generateName" not in new["metadata"]
+                or obj["metadata"].get("name")
+                or attempt == _ATTEMPTS - 1
+            ):
+                raise AlreadyExists(resource, key.name)
+            del new["metadata"]["name"]
+        self._begin(kind, new)
+        self._check(kind, new, None)
+        if options.dry_run:
+            return new
+        if resource == "services":
+            services.allocate(new, None, self)
+        return self.store.put(key, new).object
+
+    def update(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        obj: Any,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = _USUAL,
+    ) -> Object:
+        """Replace an object (or what a subresource shows of it) and return what is stored then.
+
+        Conflict if `obj` carries a resourceVersion that is not the newest.
+        """
+        kind = self.resource(resource)
+        old = self.get(resource, namespace, name)
+        if subresource == "scale":
+            scaled = rescale(old, read_scale(self._scale_type(), obj, options))
+            return show_scale(self._replace(kind, old, scaled, None, options))
+        given = read(kind, obj, options)
+        said = given["metadata"].setdefault("name", name)
+        if said != name:
+            text = f"the name of the object ({said}) does not match the name on the URL ({name})"
+            raise BadRequest(text)
+        self._place(kind, namespace, given)
+        return self._replace(kind, old, given, subresource, options)
+
+    def patch(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        patch_type: PatchType,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = _USUAL,
+    ) -> Object:
+        """Change an object (or what a subresource shows of it) by a patch and return what is stored then."""
+        kind = self.resource(resource)
+        shown = self.get(resource, namespace, name, subresource=subresource)
+        type_ = self._scale_type() if subresource == "scale" else kind.type
+        if patch_type == "json":
+            patched = apply_json_patch(shown, patch)
+        elif patch_type == "merge":
+            patched = apply_merge_patch(shown, patch)
+        else:
+            patched = apply_strategic_patch(shown, patch, type_)
+        return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
+
+    def delete(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        *,
+        grace_s: int | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str | None = None,
+        dry_run: bool = False,
+    ) -> Object:
+        """Delete an object, or begin to: with grace or finalizers it stays and carries a deletionTimestamp.
+
+        Returns its last state, or its state now if it stays. Conflict if it is not the one meant.
+        """
+        options = DeleteOptions(
+            grace_s=grace_s,
+            uid=uid,
+            resource_version=resource_version,
+            propagation=propagation,
+            dry_run=dry_run,
+        )
+        kind = self.resource(resource)
+        record = self.record(resource, namespace, name)
+        deletion.check_preconditions(resource, record.object, options)
+        marked = deletion.mark(resource, record.object, options, self.clock())
+        if marked is None:
+            return record.object
+        if options.dry_run:
+            return marked
+        if deletion.is_removed(resource, marked):
+            return self._remove(kind, record.key, marked)
+        return self.store.put(record.key, marked).object
+
+    def bind(self, namespace: str, name: str, node: str) -> Object:
+        """Give a pod to a node, as the scheduler does through pods/binding; Conflict if it has one."""
+        record = self.record("pods", namespace, name)
+        return self.store.put(record.key, bound(record.object, node, self.clock())).object
+
+    def evict(self, namespace: str, name: str, *, options: DeleteOptions) -> Object:
+        """Delete a pod as an Eviction does."""
+        return self.delete(
+            "pods",
+            namespace,
+            name,
+            grace_s=options.grace_s,
+            uid=options.uid,
+            propagation=options.propagation,
+            dry_run=options.dry_run,
+        )
+
+    def _replace(
+        self, kind: Resource, old: Object, given: Object, subresource: str | None, options: WriteOptions
+    ) -> Object:
+        self._require_newest(kind, old, given)
+        new = combine(kind.name, old, given, subresource)
+        self._keep_system_metadata(new["metadata"], old["metadata"])
+        rules = rules_of(kind.name)
+        if subresource is None:
+            rules.prepare(new, old, self)
+            if rules.generation and _spec_of(new) != _spec_of(old):
+                new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self._check(kind, new, old, subresource)
+        if options.dry_run:
+            return new
+        if kind.name == "services":
+            services.allocate(new, old, self)
+        key = self._key(kind.name, old["metadata"].get("namespace"), old["metadata"]["name"])
+        if deletion.is_removed(kind.name, new):
+            return self._remove(kind, key, new)
+        return self.store.put(key, new).object
+
+    def _remove(self, kind: Resource, key: Key, last: Object) -> Object:
+        removed = self.store.remove(key, last).object
+        release = rules_of(kind.name).release
+        if release is not None:
+            release(removed, self)
+        return removed
+
+    def _require_newest(self, kind: Resource, old: Object, given: Object) -> None:
+        name = old["metadata"]["name"]
+        version = given["metadata"].get("resourceVersion")
+        if not version:
+            if not rules_of(kind.name).unconditional:
+                fault = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+                raise Invalid(kind.qualified_kind, name, [fault])
+        elif not version.isdigit():
+            text = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise Invalid(kind.qualified_kind, name, [invalid("metadata.resourceVersion", version, text)])
+        elif version != old["metadata"]["resourceVersion"]:
+            raise Conflict(kind.name, name)
+        uid = given["metadata"].get("uid")
+        if uid and uid != old["metadata"]["uid"]:
+            held = old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"
+            raise Conflict(kind.name, name, why)
+
+    def _scale_type(self) -> Type:
+        return self.catalogue.type_of("autoscaling", "v1", "Scale")
+
+    def _place(self, kind: Resource, namespace: str | None, obj: Object) -> None:
+        metadata = obj["metadata"]
+        if not kind.namespaced:
+            metadata.pop("namespace", None)
+            return
+        said = metadata.setdefault("namespace", namespace)
+        if namespace is not None and said != namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if said is None:
+            raise BadRequest(f"{kind.name} are in namespaces, and none is given")
+
+    def _name(self, metadata: Object) -> None:
+        if "name" not in metadata and metadata.get("generateName"):
+            metadata["name"] = generate_name(metadata["generateName"], self._chance)
+
+    def _begin(self, kind: Resource, new: Object) -> None:
+        """Give a new object what every new object gets, and what its kind gives it."""
+        metadata = new["metadata"]
+        for key in _SYSTEM:
+            metadata.pop(key, None)
+        rules = rules_of(kind.name)
+        metadata["uid"] = make_uid(self._chance)
+        metadata["creationTimestamp"] = format_time(self.clock())
+        if rules.generation:
+            metadata["generation"] = 1
+        rules.prepare(new, None, self)
+
+    def _keep_system_metadata(self, new: Object, old: Object) -> None:
+        for key in _SYSTEM:
+            if key in old:
+                new[key] = old[key]
+            else:
+                new.pop(key, None)
+
+    def _check(self, kind: Resource, new: Object, old: Object | None, subresource: str | None = None) -> None:
+        found = find_faults(kind.name, new["metadata"])
+        if old is not None:
+            found += find_changes(old["metadata"], new["metadata"])
+        if subresource is None:
+            found += rules_of(kind.name).find_faults(new, old)
+        if found:
+            raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
+
+    def _key(self, resource: str, namespace: str | None, name: str) -> Key:
+        kind = self.resource(resource)
+        return Key(resource, namespace if kind.namespaced and namespace is not None else "", name)
+
+
+def _spec_of(obj: Object) -> Object:
+    """Return what counts as the spec: all but metadata and status."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}

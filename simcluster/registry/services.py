@@ -1,0 +1,108 @@
+"""What the API server does to Services: cluster IPs, IP families, what may change. Pure but for the allocator."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from simcluster.errors import Cause, Invalid, duplicate, invalid, required, unsupported
+
+Object = dict[str, Any]
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_AFFINITIES = ("ClientIP", "None")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+
+
+class Addresses(Protocol):
+    """Who gives out cluster IPs."""
+
+    def allocate(self, wanted: str | None) -> str:
+        """Return a free address, or exactly the wanted one; ValueError says why not."""
+        ...
+
+    def release(self, address: str) -> None:
+        """Take an address back."""
+        ...
+
+
+class _Around(Protocol):
+    @property
+    def addresses(self) -> Addresses | None: ...
+
+
+def prepare(service: Object, old: Object | None, _around: object) -> None:
+    """Give a Service its cluster IP: the one it asks for, the one it has, a new one, or none if headless."""
+    spec = service["spec"]
+    if spec["type"] == "ExternalName":
+        return
+    before = {} if old is None else old["spec"]
+    if not spec.get("clusterIP"):
+        kept = before.get("clusterIP")
+        if kept:
+            spec["clusterIP"] = kept
+    spec.setdefault("ipFamilies", before.get("ipFamilies", ["IPv4"]))
+    spec.setdefault("ipFamilyPolicy", before.get("ipFamilyPolicy", "SingleStack"))
+    if spec.get("clusterIP"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def allocate(service: Object, old: Object | None, around: _Around) -> None:
+    """Take the cluster IP out of the pool, once the Service is known to be valid."""
+    spec = service["spec"]
+    if spec["type"] == "ExternalName" or spec.get("clusterIP") == "None" or around.addresses is None:
+        return
+    held = None if old is None else old["spec"].get("clusterIP")
+    wanted = spec.get("clusterIP")
+    if wanted and wanted == held:
+        return
+    try:
+        spec["clusterIP"] = around.addresses.allocate(wanted)
+    except ValueError as error:
+        fault = invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {error}")
+        raise Invalid("Service", service["metadata"]["name"], [fault]) from error
+    spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def release(service: Object, around: _Around) -> None:
+    """Give back the cluster IP of a Service that is gone."""
+    address = service["spec"].get("clusterIP")
+    if around.addresses is not None and address and address != "None":
+        around.addresses.release(address)
+
+
+def find_faults(service: Object, old: Object | None) -> list[Cause]:
+    """Return what is wrong with a Service, or with what an update wants to change of it."""
+    spec = service["spec"]
+    found = _find_port_faults(spec)
+    if spec["type"] not in _TYPES:
+        found.append(unsupported("spec.type", spec["type"], _TYPES))
+    if spec["sessionAffinity"] not in _AFFINITIES:
+        found.append(unsupported("spec.sessionAffinity", spec["sessionAffinity"], _AFFINITIES))
+    if old is not None and spec["type"] != "ExternalName" and old["spec"]["type"] != "ExternalName":
+        before = old["spec"].get("clusterIP")
+        if before and spec.get("clusterIP") != before:
+            found.append(
+                invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set")
+            )
+    return found
+
+
+def _find_port_faults(spec: Object) -> list[Cause]:
+    ports = spec.get("ports", [])
+    found: list[Cause] = []
+    if not ports and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
+        found.append(required("spec.ports"))
+    seen: set[str] = set()
+    for index, port in enumerate(ports):
+        at = f"spec.ports[{index}]"
+        name = port.get("name", "")
+        if len(ports) > 1 and not name:
+            found.append(required(f"{at}.name"))
+        elif name in seen:
+            found.append(duplicate(f"{at}.name", name))
+        if name:
+            seen.add(name)
+        if not 1 <= port["port"] <= 65535:
+            found.append(invalid(f"{at}.port", port["port"], "must be between 1 and 65535, inclusive"))
+        if port["protocol"] not in _PROTOCOLS:
+            found.append(unsupported(f"{at}.protocol", port["protocol"], _PROTOCOLS))
+    return found

@@ -1,0 +1,254 @@
+"""Reads an object as its kind's type: drops what the type has not, refuses what has the wrong form, defaults.
+
+The rule it keeps: what comes out shares nothing with what went in and holds only fields of the type, `kind`,
+`apiVersion` and `metadata` first; what the API server fills in is filled in. Empty lists, maps and texts are
+left out as Go's encoder leaves them out, and where it writes `null` for an empty list, so does this.
+
+It knows no rules between fields: that is validation. It is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from simcluster.errors import BadRequest
+from simcluster.schema.defaults import CONDITIONAL, KEPT_EMPTY, STATIC
+from simcluster.schema.types import Field, Form, Type
+
+# Where a value is: (path of its parent, its own segment, the type that it is a field of), or None at the top.
+Path = tuple[Any, str, Type | None] | None
+
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+_FIRST = ("kind", "apiVersion", "metadata")
+
+
+class Report:
+    """What decoding met and could drop: unknown fields, by path, in the order met."""
+
+    __slots__ = ("unknown",)
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+
+class Malformed(BadRequest):
+    """The value can not be read as its type; the message is Go's."""
+
+
+def decode(type_: Type, value: Any, report: Report) -> dict[str, Any]:
+    """Return an object read as `type_`; Malformed if a value has the wrong form."""
+    if not isinstance(value, dict):
+        raise Malformed(f"json: cannot unmarshal {_go_kind(value)} into Go value of type {type_.go_name}")
+    ordered = {key: value[key] for key in _FIRST if key in value} | value
+    decoded: dict[str, Any] = _object(type_, ordered, None, report)
+    return decoded
+
+
+def show(path: Path) -> str:
+    """Return a path as errors show it: `spec.ports[0].name`."""
+    parts: list[str] = []
+    while path is not None:
+        path, segment, _ = path
+        parts.append(segment)
+    parts.reverse()
+    text = ""
+    for part in parts:
+        text += part if part.startswith("[") or not text else f".{part}"
+    return text
+
+
+def _object(type_: Type, value: Any, path: Path, report: Report) -> Any:
+    if value.__class__ is not dict:
+        raise _wrong(type_, value, path)
+    fields = type_.fields
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        field = fields.get(key)
+        if field is None:
+            report.unknown.append(show((path, key, type_)))
+        elif item is not None:
+            kept = _DECODERS[field.type.form](field.type, item, (path, key, type_), report)
+            if kept or kept == 0 or not _is_left_out(type_, field, kept):
+                out[key] = kept
+    _default(type_, fields, out, report)
+    return out
+
+
+def _is_left_out(type_: Type, field: Field, empty: Any) -> bool:
+    """Return whether an empty value (text, list, map, object) is not stored."""
+    if field.type.form in (Form.OBJECT, Form.ANY):
+        return False
+    if field.required and empty == "":
+        return False
+    return (type_.name, field.name) not in KEPT_EMPTY
+
+
+def _default(type_: Type, fields: dict[str, Field], out: dict[str, Any], report: Report) -> None:
+    for name, default in _declared(type_, fields):
+        if name not in out:
+            out[name] = _object(fields[name].type, {}, None, report) if default is _EMPTY else default
+    static = STATIC.get(type_.name)
+    if static is not None:
+        for name, default in static.items():
+            if name not in out:
+                out[name] = default
+    fill = CONDITIONAL.get(type_.name)
+    if fill is not None:
+        fill(out)
+
+
+_EMPTY = object()
+
+
+def _declared(type_: Type, fields: dict[str, Field]) -> list[tuple[str, Any]]:
+    """Return the defaults that OpenAPI states for a type, kept on the type once they are known."""
+    known: list[tuple[str, Any]] | None = type_.declared
+    if known is None:
+        known = []
+        for name, field in fields.items():
+            form = field.type.form
+            if form is Form.OBJECT and field.default == {}:
+                known.append((name, _EMPTY))
+            elif field.default is not None and form not in (Form.OBJECT, Form.TIME, Form.ANY, Form.QUANTITY):
+                known.append((name, field.default))
+        type_.declared = known
+    return known
+
+
+def _list(type_: Type, value: Any, path: Path, report: Report) -> Any:
+    if value.__class__ is not list:
+        raise _wrong(type_, value, path)
+    item = type_.item
+    decoder = _DECODERS[item.form]
+    return [
+        decoder(item, _zero(item) if each is None else each, (path, f"[{index}]", None), report)
+        for index, each in enumerate(value)
+    ]
+
+
+def _map(type_: Type, value: Any, path: Path, report: Report) -> Any:
+    if value.__class__ is not dict:
+        raise _wrong(type_, value, path)
+    item = type_.item
+    decoder = _DECODERS[item.form]
+    return {
+        key: decoder(item, _zero(item) if each is None else each, (path, key, None), report)
+        for key, each in value.items()
+    }
+
+
+def _zero(type_: Type) -> Any:
+    zeros: dict[Form, Any] = {
+        Form.STRING: "",
+        Form.INTEGER: 0,
+        Form.NUMBER: 0,
+        Form.BOOLEAN: False,
+        Form.LIST: [],
+        Form.QUANTITY: "0",
+        Form.INT_OR_STRING: 0,
+    }
+    return zeros.get(type_.form, {})
+
+
+def _string(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is not str:
+        raise _wrong(type_, value, path)
+    return value
+
+
+def _integer(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is float and value.is_integer():
+        value = int(value)
+    if value.__class__ is not int:
+        raise _wrong(type_, value, path)
+    if type_.bounds is not None and not type_.bounds[0] <= value <= type_.bounds[1]:
+        raise _wrong(type_, value, path, f"number {value}")
+    return value
+
+
+def _number(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise _wrong(type_, value, path)
+    return value
+
+
+def _boolean(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is not bool:
+        raise _wrong(type_, value, path)
+    return value
+
+
+def _time(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is not str:
+        raise _wrong(type_, value, path)
+    if _TIME.match(value) is None:
+        layout = "2006-01-02T15:04:05Z07:00"
+        raise Malformed(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"')
+    return value
+
+
+def _quantity(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is int or value.__class__ is float:
+        return str(value)
+    if value.__class__ is not str:
+        raise _wrong(type_, value, path)
+    if _QUANTITY.match(value) is None:
+        raise Malformed(f"quantities must match the regular expression '{_QUANTITY.pattern}'")
+    return value
+
+
+def _int_or_string(type_: Type, value: Any, path: Path, _report: Report) -> Any:
+    if value.__class__ is not str and value.__class__ is not int:
+        raise _wrong(type_, value, path)
+    return value
+
+
+def copy_json(value: Any) -> Any:
+    """Return a copy of a JSON value that shares no list or object with it."""
+    if value.__class__ is dict:
+        return {key: copy_json(each) for key, each in value.items()}
+    if value.__class__ is list:
+        return [copy_json(each) for each in value]
+    return value
+
+
+def _any(_type: Type, value: Any, _path: Path, _report: Report) -> Any:
+    return copy_json(value)
+
+
+def _wrong(type_: Type, value: Any, path: Path, kind: str | None = None) -> Malformed:
+    found = _go_kind(value) if kind is None else kind
+    shown = re.sub(r"\[\d+\]", "", show(path))
+    return Malformed(
+        f"json: cannot unmarshal {found} into Go struct field {_owner(path)}.{shown} of type {type_.go_name}"
+    )
+
+
+def _owner(path: Path) -> str:
+    while path is not None and path[2] is None:
+        path = path[0]
+    return "" if path is None or path[2] is None else path[2].short_name
+
+
+def _go_kind(value: Any) -> str:
+    kinds: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
+    return "null" if value is None else kinds.get(type(value), "object")
+
+
+_Decoder = Callable[[Type, Any, Path, Report], Any]
+_DECODERS: dict[Form, _Decoder] = {
+    Form.OBJECT: _object,
+    Form.LIST: _list,
+    Form.MAP: _map,
+    Form.STRING: _string,
+    Form.INTEGER: _integer,
+    Form.NUMBER: _number,
+    Form.BOOLEAN: _boolean,
+    Form.TIME: _time,
+    Form.QUANTITY: _quantity,
+    Form.INT_OR_STRING: _int_or_string,
+    Form.ANY: _any,
+}
