@@ -21,7 +21,7 @@ import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
-from harness.errors import ApiError, ClusterError
+from harness.errors import ApiError, ClusterError, suggest
 
 Object = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
@@ -127,6 +127,21 @@ class Kube:
                 f"the cluster has no kind {kind} in {api_version}; it has {', '.join(sorted(known))}"
             )
         return known[kind]
+
+    async def kind(self, kind: str) -> Resource:
+        """Where objects of a kind live, in whatever group has it; the core group first.
+
+        Raises ClusterError.
+        """
+        groups = (await self.get("/apis"))["groups"]
+        versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        for api_version in versions:
+            if api_version not in self._found:
+                self._found[api_version] = await self._discover(api_version)
+            if kind in self._found[api_version]:
+                return self._found[api_version][kind]
+        every = sorted({name for known in self._found.values() for name in known})
+        raise ClusterError("\n".join([f'unknown kind "{kind}"', *suggest(kind, every, what="kinds")]))
 
     async def watch(self, path: str) -> AsyncIterator[tuple[str, Any]]:
         """For ever.

@@ -62,6 +62,12 @@ def client_variant(found: Mapping[str, Any]) -> str | None:
     return str(variant)
 
 
+def is_client_pod(found: Mapping[str, Any]) -> bool:
+    """Whether a pod is one of a client Deployment."""
+    labels = found["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in CLIENT_LABELS.items())
+
+
 def with_load(deployment: Object, replicas: int, env: Iterable[tuple[str, str]]) -> Object:
     """A client Deployment with this many pods and these environment variables in its container `client`."""
     changed = copy.deepcopy(deployment)

@@ -1,1 +1,289 @@
-"""placeholder until the plugin is written"""
+"""The pytest plugin.
+
+Options, the `k8s_scenarios` mark, the `k8s_scenario` fixture, and what is said in the terminal.
+
+Rule: this is the only module that knows pytest, and at its top it imports pytest and the standard library
+alone: every pytest run on a machine that has this package loads it. It decides nothing about clusters,
+scenarios or verdicts.
+
+    @pytest.mark.k8s_scenarios("*.yaml")
+    def test_scenario(k8s_scenario):
+        k8s_scenario.run()
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.clusters import Choice
+    from harness.images import Image
+    from harness.report import Judged
+    from harness.session import Session
+    from harness.settings import Settings
+
+MARK = "k8s_scenarios"
+SLOW = "slow"
+_FIXTURE = "k8s_scenario"
+_NO_CLUSTER = "needs a cluster: run pytest --k8s"
+_TOO_SLOW = "slow: run pytest --k8s --k8s-slow"
+_SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+_CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "backend",
+        {
+            "metavar": "BACKEND",
+            "help": "auto (kind where it and Docker answer, else sim), sim, kind, kubeconfig",
+        },
+    ),
+    (
+        "version",
+        {"metavar": "VERSION", "help": "version of Kubernetes, e.g. v1.36.3 (of the node image, with kind)"},
+    ),
+    ("report", {"metavar": "DIR", "help": "folder for report.json and history.jsonl (default: k8s-report)"}),
+    (
+        "variant",
+        {"metavar": "NAME", "action": "append", "help": "run only this variant of each scenario; repeatable"},
+    ),
+    ("keep", {"flag": True, "help": "leave the cluster, and the scenarios' namespaces in it, for a look"}),
+    (
+        "context",
+        {"metavar": "NAME", "help": "context of the kubeconfig backend, which never takes the current one"},
+    ),
+    ("slow", {"flag": True, "help": "also run scenarios that are marked slow"}),
+)
+
+
+class HookSpecs:
+    """What a composition root (a conftest.py) tells the plugin."""
+
+    @pytest.hookspec
+    def pytest_k8s_images(self, config: pytest.Config) -> Sequence[Image]:  # type: ignore[empty-body]  # a specification
+        """The images that the manifests use: harness.images.Image. Asked once, before a cluster is made."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make `pytest_k8s_images` known."""
+    pluginmanager.add_hookspecs(HookSpecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each option, and its ini twin; None is unset in both."""
+    group = parser.getgroup("k8s", "scenarios on a Kubernetes cluster")
+    switch = argparse.BooleanOptionalAction
+    text = "run the scenarios; without it they are skipped"
+    group.addoption("--k8s", dest="k8s", action=switch, default=None, help=text)
+    parser.addini("k8s", f"{text} (--k8s)", type="bool", default=None)
+    for name, entry in _OPTIONS:
+        keywords = dict(entry)
+        is_flag = keywords.pop("flag", False)
+        if is_flag:
+            keywords["action"] = switch
+        group.addoption(f"--k8s-{name}", dest=f"k8s_{name}", default=None, **keywords)
+        kind: Any = "bool" if is_flag else "args" if name == "variant" else "string"
+        parser.addini(f"k8s_{name}", f"{entry['help']} (--k8s-{name})", type=kind, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks; with --k8s also settle what the run is to be, and refuse what can not be."""
+    config.addinivalue_line("markers", f"{MARK}(pattern): run the test once for each scenario file beside it")
+    config.addinivalue_line("markers", f"{SLOW}: left out unless it is asked for (--k8s-slow)")
+    if _lookup(config, "enabled") is not True:
+        return
+    from harness import clusters
+    from harness.errors import SettingsError
+    from harness.settings import read
+
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        raise pytest.UsageError(
+            "--k8s does not go with -n: scenarios share one cluster and measure time on this machine\n"
+            "  run them by themselves (pytest --k8s -n 0), and other tests with -n"
+        )
+    try:
+        settings = read(lambda name: _lookup(config, name))
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+    choice = clusters.choose(settings)
+    if settings.is_kept and choice.backend == "sim":
+        raise pytest.UsageError(
+            "--k8s-keep: a simulated cluster ends with this process, so nothing of it can be kept\n"
+            "  take --k8s-backend kind; or start `python -m simcluster up` and take --k8s-backend kubeconfig"
+        )
+    config.stash[_SETTINGS], config.stash[_CHOICE] = settings, choice
+
+
+def pytest_report_header(config: pytest.Config) -> list[str] | None:
+    """Which backend, and why."""
+    choice, settings = config.stash.get(_CHOICE, None), config.stash.get(_SETTINGS, None)
+    if choice is None or settings is None:
+        return None
+    version = "" if settings.kubernetes_version is None else f", Kubernetes {settings.kubernetes_version}"
+    return [f"k8s: {choice.backend}{version} ({choice.reason}), report in {settings.report}"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a scenario file; ids are file names, and the file's marks are the test's."""
+    mark = metafunc.definition.get_closest_marker(MARK)
+    if mark is None:
+        return
+    folder, patterns = metafunc.definition.path.parent, mark.args or ("*.yaml",)
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    if _FIXTURE not in metafunc.fixturenames:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: the mark {MARK} goes with the fixture {_FIXTURE}"
+        )
+    parameters = [pytest.param(file, marks=_marks(file), id=file.stem) for file in files]
+    metafunc.parametrize(_FIXTURE, parameters, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip scenarios where there is no cluster to run them on, and slow ones that nobody asked for."""
+    settings = config.stash.get(_SETTINGS, None)
+    for item in items:
+        if _FIXTURE not in getattr(item, "fixturenames", ()):
+            continue
+        if settings is None:
+            item.add_marker(pytest.mark.skip(reason=_NO_CLUSTER))
+        elif item.get_closest_marker(SLOW) is not None and not settings.is_slow_included:
+            item.add_marker(pytest.mark.skip(reason=_TOO_SLOW))
+
+
+class ScenarioTest:
+    """A scenario file, ready to be run on the cluster of this pytest run."""
+
+    def __init__(self, path: Path, config: pytest.Config) -> None:
+        self.path = path
+        self._config = config
+
+    def run(self) -> Judged:
+        """Run it, show its table, and fail the test unless every expectation is met.
+
+        The result is for more asserts.
+        """
+        from harness.errors import HarnessError
+        from harness.report import failures, scenario_table
+        from harness.scenario import load
+
+        settings = self._config.stash[_SETTINGS]
+        try:
+            scenario = load(self._shown_path(), settings.variants)
+            if scenario is None:
+                pytest.skip(f"it has none of the variants {', '.join(settings.variants or ())}")
+            result = _session(self._config).run(scenario)
+        except HarnessError as error:
+            pytest.fail(str(error), pytrace=False)
+        _show(
+            self._config,
+            lambda width, is_coloured: scenario_table(result, width=width, is_coloured=is_coloured),
+        )
+        if result.verdict != "pass":
+            pytest.fail(failures(result), pytrace=False)
+        return result
+
+    def _shown_path(self) -> Path:
+        """The path as a person in the invocation's folder would type it."""
+        folder = self._config.invocation_params.dir
+        return self.path.relative_to(folder) if self.path.is_relative_to(folder) else self.path
+
+
+@pytest.fixture
+def k8s_scenario(request: pytest.FixtureRequest) -> ScenarioTest:
+    """The scenario file of this test; parametrised by the mark `k8s_scenarios`."""
+    path = getattr(request, "param", None)
+    if path is None:
+        raise pytest.UsageError(f'{request.node.nodeid}: give it the mark pytest.mark.{MARK}("*.yaml")')
+    return ScenarioTest(path, request.config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the cluster, however the run ended."""
+    run = session.config.stash.get(_SESSION, None)
+    if run is not None:
+        for sentence in run.finish():
+            _print(session.config, f"k8s: {sentence}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The comparison of all variants over all scenarios, and where the report is."""
+    run = config.stash.get(_SESSION, None)
+    if run is None:
+        return
+    from harness.report import comparison_table
+
+    terminalreporter.section("ways to reach the service")
+    if run.results:
+        _show(
+            config,
+            lambda width, is_coloured: comparison_table(run.results, width=width, is_coloured=is_coloured),
+        )
+    folder = config.stash[_SETTINGS].report
+    terminalreporter.write_line(
+        f"report: {folder / 'report.json'}, judged again by: python -m harness judge {folder}"
+    )
+
+
+def _session(config: pytest.Config) -> Session:
+    found = config.stash.get(_SESSION, None)
+    if found is None:
+        from harness.progress import Progress
+        from harness.session import Session
+
+        def images() -> list[Image]:
+            answers = config.hook.pytest_k8s_images(config=config)
+            return [image for several in answers for image in several]
+
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        is_live = reporter is not None and reporter.isatty and reporter.hasmarkup
+        progress = Progress(lambda text: _write(config, text), is_live=is_live)
+        found = config.stash[_SESSION] = Session(
+            config.stash[_SETTINGS], config.stash[_CHOICE], images, progress
+        )
+    return found
+
+
+def _lookup(config: pytest.Config, name: str) -> object:
+    """An option, else its ini twin, else None. `enabled` is --k8s itself."""
+    key = "k8s" if name == "enabled" else f"k8s_{name}"
+    found = config.getoption(key)
+    return config.getini(key) if found is None else found
+
+
+def _marks(file: Path) -> list[pytest.MarkDecorator]:
+    """The marks in a scenario file; none where it can not be read, which its test then says."""
+    from harness.errors import ScenarioError
+    from harness.scenario import load
+
+    try:
+        scenario = load(file)
+    except ScenarioError:
+        return []
+    return [] if scenario is None else [getattr(pytest.mark, mark) for mark in scenario.marks]
+
+
+def _show(config: pytest.Config, render: Any) -> None:
+    writer = config.get_terminal_writer()
+    width = max(100, writer.fullwidth) if writer.hasmarkup else 120
+    _print(config, render(width, writer.hasmarkup))
+
+
+def _print(config: pytest.Config, text: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.verbosity > -2:
+        reporter.ensure_newline()
+        for line in text.splitlines():
+            reporter.write_line(line)
+
+
+def _write(config: pytest.Config, text: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.verbosity > -2:
+        reporter.ensure_newline()
+        reporter.write(text, flush=True)

@@ -71,8 +71,10 @@ def _one_pod(rule: Shares, tally: Tally, window: Window) -> Outcome:
     pods = max(2, len(window.ready))
     needed = 1 + math.ceil(math.log(1 / rule.false_alarm) / math.log(pods))
     if answered < needed:
-        told = f"{tally.client} had {answered} answers; {needed} are needed to tell one pod from {pods} by chance"
-        return Outcome(UNKNOWN, told)
+        return Outcome(
+            UNKNOWN,
+            f"{tally.client} had {answered} answers; {needed} are needed to rule out chance among {pods}",
+        )
     return Outcome(PASS, f"{tally.client} was answered by one pod, {answered} times")
 
 

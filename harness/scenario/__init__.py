@@ -4,6 +4,7 @@ Pure: text in, frozen values out.
 """
 
 from harness.scenario.expectations import BACKENDS, Bound, Errors, Expectation, Gap, Shares, Silence
+from harness.scenario.files import load
 from harness.scenario.reader import parse
 from harness.scenario.steps import Action, Apply, Delete, Kill, Roll, Scale, Step, Wait
 from harness.scenario.story import FIRST_PHASE, Load, Scenario, Target, Variant
@@ -29,5 +30,6 @@ __all__ = [
     "Target",
     "Variant",
     "Wait",
+    "load",
     "parse",
 ]

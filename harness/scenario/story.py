@@ -26,7 +26,7 @@ class Target:
     """
 
     deployment: str = "greeter"
-    service: str = "greeter-headless"
+    service: str = "greeter-clusterip"
     replicas: int | None = None
 
 

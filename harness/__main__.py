@@ -1,0 +1,75 @@
+"""`python -m harness judge DIR` judges a saved run again.
+
+`python -m harness check FILE …` reads scenario files.
+
+Neither needs a cluster. Both end with 0 if all is well, 1 if not, 2 if they could not tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.checks import PASS
+from harness.errors import HarnessError, ScenarioError
+from harness.report import Folder, comparison_table, judge_history, scenario_table
+from harness.scenario import load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    judge = commands.add_parser("judge", help="judge the history of a run again")
+    judge.add_argument("folder", type=Path, metavar="DIR", help="the report's folder, e.g. k8s-report")
+    judge.add_argument(
+        "--scenario",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="judge by this file; repeatable",
+    )
+    judge.set_defaults(command=lambda options: _judge(options.folder, options.scenario))
+    check = commands.add_parser("check", help="say what is wrong with scenario files")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    check.set_defaults(command=lambda options: _check(options.files))
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _judge(folder: Path, files: Sequence[Path]) -> int:
+    edited = {path.stem: load(path) for path in files}
+    results = [judge_history(history, edited.get(history.scenario)) for history in Folder(folder).histories()]
+    width, is_coloured = max(100, shutil.get_terminal_size((120, 24)).columns), sys.stdout.isatty()
+    for result in results:
+        sys.stdout.write(scenario_table(result, width=width, is_coloured=is_coloured) + "\n\n")
+    if len(results) > 1:
+        sys.stdout.write(comparison_table(results, width=width, is_coloured=is_coloured) + "\n")
+    return 0 if all(result.verdict == PASS for result in results) else 1
+
+
+def _check(files: Sequence[Path]) -> int:
+    wrong = 0
+    for path in files:
+        try:
+            scenario = load(path)
+        except ScenarioError as error:
+            wrong += 1
+            sys.stdout.write(f"{error}\n")
+        else:
+            if scenario is not None:
+                told = f"{len(scenario.variants)} variants, {len(scenario.steps)} steps"
+                sys.stdout.write(f"{path}: {told}, {len(scenario.expectations)} expectations\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

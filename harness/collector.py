@@ -1,0 +1,128 @@
+"""Bringing facts into the scene: watches of a namespace, and the logs of its client pods.
+
+Rule: everything is read through the Kubernetes API, and nothing is lost or counted twice: a log that breaks
+off is opened again a little before the break, and what had arrived already is known by its number. It
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from harness import samples
+from harness.errors import ApiError, SampleError
+from harness.history import Note
+from harness.kube import DEPLOYMENTS, ENDPOINT_SLICES, PODS, Kube, Object, Resource
+from harness.manifests import CLIENT_CONTAINER, is_client_pod
+from harness.scene import Scene
+
+_OVERLAP_S = 2.0
+_RETRY_S = 0.1
+
+
+@contextlib.asynccontextmanager
+async def collect(kube: Kube, namespace: str, scene: Scene) -> AsyncIterator[None]:
+    """While the block runs, the scene is kept up to date. An error of a watch ends the block with it."""
+    async with asyncio.TaskGroup() as group:
+        collector = _Collector(kube, namespace, scene, group)
+        tasks = [
+            group.create_task(_watch(kube, PODS, namespace, scene.pods, collector.take_pod)),
+            group.create_task(_watch(kube, ENDPOINT_SLICES, namespace, scene.slices, scene.take_slice)),
+            group.create_task(_watch(kube, DEPLOYMENTS, namespace, scene.deployments, scene.take_deployment)),
+        ]
+        try:
+            yield
+        finally:
+            for task in [*tasks, *collector.tasks]:
+                task.cancel()
+
+
+async def _watch(
+    kube: Kube, resource: Resource, namespace: str, known: dict[str, Object], take: Callable[..., None]
+) -> None:
+    async for kind, found in kube.watch(resource.path(namespace)):
+        if kind == "LIST":
+            listed = {entry["metadata"]["name"]: entry for entry in found}
+            for name in known.keys() - listed.keys():
+                take(known[name], is_deleted=True)
+            for entry in listed.values():
+                take(entry)
+        else:
+            take(found, is_deleted=kind == "DELETED")
+
+
+class _Collector:
+    """Follows the log of each client pod from when it is first seen."""
+
+    def __init__(self, kube: Kube, namespace: str, scene: Scene, group: asyncio.TaskGroup) -> None:
+        self._kube, self._namespace, self._scene, self._group = kube, namespace, scene, group
+        self._followed: set[str] = set()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def take_pod(self, found: Object, *, is_deleted: bool = False) -> None:
+        """A pod as the watch shows it: into the scene, and a client's log is followed."""
+        self._scene.take_pod(found, is_deleted=is_deleted)
+        name = found["metadata"]["name"]
+        if is_client_pod(found) and not is_deleted and name not in self._followed:
+            self._followed.add(name)
+            self._start(self._follow(name))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(self._group.create_task(work))
+
+    async def _follow(self, pod: str) -> None:
+        """The log of one pod, over breaks and restarts of its container, until the pod is gone."""
+        last_at: float | None = None
+        while pod in self._scene.pods:
+            restart = self._running(pod)
+            if restart is None:
+                if not await self._next_change(pod):
+                    return
+                continue
+            client = pod if restart == 0 else f"{pod}#{restart}"
+            if last_at is not None:
+                self._scene.record(Note(self._scene.now(), f"the log of {client} was opened again"))
+            try:
+                await self._read(pod, client, last_at)
+            except (ApiError, aiohttp.ClientError, ConnectionError):
+                await asyncio.sleep(_RETRY_S)
+            last_at = self._scene.now()
+
+    async def _read(self, pod: str, client: str, last_at: float | None) -> None:
+        query = {"container": CLIENT_CONTAINER, "follow": "true"}
+        if last_at is not None:
+            since = datetime.fromtimestamp(last_at - _OVERLAP_S, UTC)
+            query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        async with self._kube.lines(PODS.path(self._namespace, pod, "log"), **query) as lines:
+            async for line in lines:
+                self._take_line(client, line)
+
+    def _take_line(self, client: str, line: str) -> None:
+        at = self._scene.now()
+        try:
+            self._scene.take_sample(client, samples.parse(line), at)
+        except SampleError as error:
+            self._scene.take_bad_line(client, str(error), line, at)
+
+    def _running(self, pod: str) -> int | None:
+        """How often the pod's client container was started again, if it runs now."""
+        statuses = (self._scene.pods[pod].get("status") or {}).get("containerStatuses") or []
+        for status in statuses:
+            if status["name"] == CLIENT_CONTAINER and "running" in (status.get("state") or {}):
+                return int(status.get("restartCount", 0))
+        return None
+
+    async def _next_change(self, pod: str) -> bool:
+        """Wait until the pod's client runs; False when the pod went instead."""
+        changed = asyncio.Event()
+        with self._scene.listening(changed):
+            while pod in self._scene.pods and self._running(pod) is None:
+                changed.clear()
+                await changed.wait()
+        return pod in self._scene.pods

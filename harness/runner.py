@@ -1,0 +1,286 @@
+"""Running a scenario on a cluster: the one place where things happen. A Scenario in, a History out.
+
+Rule: deploy everything but the clients and wait for it; then the clients, and wait until each is warm; only
+then does the load count and do the steps begin. Whatever ends a run, failure or Ctrl-C, its history holds
+all that was seen, and its namespace is deleted. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from harness import manifests
+from harness.clusters.existing import RUN_LABEL, delete_own_namespace
+from harness.clusters.leases import NAMESPACE, Lease, Thing
+from harness.collector import collect
+from harness.errors import ApiError, HarnessError, StepError
+from harness.history import History, Note, StepDone
+from harness.kube import NAMESPACES, PODS, Kube, Object
+from harness.scenario import Scenario
+from harness.scene import Scene, is_ready, trouble
+from harness.steps import Stage, describe, perform
+
+Say = Callable[[str], None]
+READY_S = 120.0
+WARM_S = 60.0
+_DRAIN_S = 5.0
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A cluster that has been started, and how to reach it."""
+
+    backend: str
+    kubernetes: str
+    kubeconfig: Path
+    context: str | None
+
+
+class Run:
+    """One scenario on one cluster.
+
+    `await perform()` once; `history()` tells all that is known, at any time.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        access: Access,
+        lease: Lease,
+        *,
+        is_kept: bool,
+        say: Say,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._scenario, self._access, self._lease = scenario, access, lease
+        self._is_kept, self._say = is_kept, say
+        self._scene = Scene(now)
+        self._began_at: float | None = None
+        self._ended_at: float | None = None
+        self._failure: str | None = None
+        self.namespace = namespace_name(scenario.name, lease.run)
+
+    def history(self) -> History:
+        """What has happened so far."""
+        return History(
+            scenario=self._scenario.name,
+            path=str(self._scenario.path),
+            text=self._scenario.text,
+            backend=self._access.backend,
+            kubernetes=self._access.kubernetes,
+            records=tuple(self._scene.records),
+            began_at=self._began_at,
+            ended_at=self._ended_at,
+            failure=self._failure,
+            variants=tuple(variant.name for variant in self._scenario.variants),
+        )
+
+    async def perform(self) -> None:
+        """Run the scenario to its end. Raises HarnessError; the history then has its text as `failure`."""
+        self._failure = "the run was interrupted"
+        try:
+            async with (
+                await Kube.connect(self._access.kubeconfig, self._access.context) as kube,
+                self._stage(kube) as stage,
+            ):
+                await self._deploy(stage)
+                await self._play(stage)
+        except HarnessError as error:
+            self._failure = str(error)
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            self._failure = f"the cluster stopped answering: {type(error).__name__}: {error}"
+            raise StepError(self._failure) from None
+        self._failure = None
+
+    @asynccontextmanager
+    async def _stage(self, kube: Kube) -> AsyncIterator[Stage]:
+        """A namespace that is being watched, deleted afterwards."""
+        thing = Thing(NAMESPACE, self.namespace, str(self._access.kubeconfig), self._access.context)
+        is_borrowed = self._access.backend == "kubeconfig"
+        if is_borrowed:
+            self._lease.add(thing)
+        labels = {RUN_LABEL: self._lease.run, "app.kubernetes.io/managed-by": "kube-grpc"}
+        metadata = {"name": self.namespace, "labels": labels}
+        await kube.create(
+            NAMESPACES.path(None), {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        )
+        try:
+            async with collect(kube, self.namespace, self._scene):
+                yield Stage(kube, self.namespace, self._scene, self._scenario)
+        except* (HarnessError, aiohttp.ClientError, OSError) as errors:
+            raise _first(errors) from None
+        finally:
+            if not self._is_kept:
+                await asyncio.shield(delete_own_namespace(kube, self.namespace, self._lease.run))
+                if is_borrowed:
+                    self._lease.cross_out(thing)
+
+    async def _deploy(self, stage: Stage) -> None:
+        objects = manifests.load(self._scenario.manifests)
+        clients, others = (
+            self._choose_clients(objects),
+            [o for o in objects if manifests.client_variant(o) is None],
+        )
+        self._say(f"deploying {len(others)} objects")
+        for found in others:
+            await self._create(stage, found)
+        names = [found["metadata"]["name"] for found in others if found["kind"] == "Deployment"]
+        await self._until_ready(stage, names)
+        self._say(f"deploying {len(clients)} clients")
+        for found in clients:
+            await self._create(stage, found)
+        await self._until_warm(stage, [found["metadata"]["name"] for found in clients])
+
+    def _choose_clients(self, objects: list[Object]) -> list[Object]:
+        by_variant = {manifests.client_variant(found): found for found in objects}
+        load, chosen = self._scenario.load, []
+        for variant in self._scenario.variants:
+            if variant.name not in by_variant:
+                known = ", ".join(sorted(name for name in by_variant if name is not None)) or "none"
+                raise StepError(
+                    f"{self._scenario.path}: no client measures the variant {variant.name}\n"
+                    f"  clients in {self._scenario.manifests}: {known}"
+                )
+            env = (("RATE", f"{load.rate:g}"), ("DEADLINE_S", f"{load.deadline_s:g}"), *variant.env)
+            chosen.append(manifests.with_load(by_variant[variant.name], load.clients, env))
+        return chosen
+
+    async def _create(self, stage: Stage, found: Object) -> None:
+        resource = await stage.kube.resource(found["apiVersion"], found["kind"])
+        target = self._scenario.target
+        if (
+            found["kind"] == "Deployment"
+            and found["metadata"]["name"] == target.deployment
+            and target.replicas is not None
+        ):
+            found = {**found, "spec": {**found["spec"], "replicas": target.replicas}}
+        try:
+            await stage.kube.create(resource.path(stage.namespace), found)
+        except ApiError as error:
+            is_there = (
+                error.status == 409 and not resource.is_namespaced
+            )  # an IngressClass of an earlier scenario
+            if not is_there:
+                raise
+
+    async def _until_ready(self, stage: Stage, names: list[str]) -> None:
+        scene, target = self._scene, self._scenario.target
+        for name in names:
+            self._say(f"waiting for deployment {name}")
+            await self._until(stage, lambda name=name: scene.is_rolled_out(name), READY_S, name)  # type: ignore[misc]  # bound now
+        if target.deployment in names:
+            is_settled = lambda: scene.is_settled(target.deployment, target.service)  # noqa: E731
+            await self._until(stage, is_settled, READY_S, target.deployment)
+
+    async def _until_warm(self, stage: Stage, names: list[str]) -> None:
+        scene, load = self._scene, self._scenario.load
+        for name in names:
+            self._say(f"waiting for deployment {name}")
+            await self._until(stage, lambda name=name: scene.is_rolled_out(name), READY_S, name)  # type: ignore[misc]  # bound now
+        self._say(f"warming up: {load.warm_up} answers for each client")
+        wanted = load.clients * len(names)
+
+        def is_warm() -> bool:
+            return sum(client.answered >= load.warm_up for client in scene.clients.values()) >= wanted
+
+        await scene.until(is_warm, WARM_S, lambda: _cold(scene, load.warm_up, wanted))
+
+    async def _until(
+        self, stage: Stage, is_met: Callable[[], bool], timeout_s: float, deployment: str
+    ) -> None:
+        try:
+            await self._scene.until(is_met, timeout_s, lambda: describe(self._scene, deployment))
+        except StepError as error:
+            raise StepError("\n".join([str(error), *await self._logs(stage, deployment)])) from None
+
+    async def _logs(self, stage: Stage, deployment: str) -> list[str]:
+        """The last lines of the logs of the pods that are not ready, for the error."""
+        found = []
+        for pod in self._scene.pods_of(deployment):
+            if is_ready(pod):
+                continue
+            name = pod["metadata"]["name"]
+            try:
+                async with stage.kube.lines(
+                    PODS.path(stage.namespace, name, "log"), tailLines=str(_LOG_LINES)
+                ) as lines:
+                    found += [f"  {name}: {line}" async for line in lines]
+            except (ApiError, aiohttp.ClientError) as error:
+                found.append(f"  {name}: no log: {error}")
+        return found
+
+    async def _play(self, stage: Stage) -> None:
+        self._began_at = self._scene.now()
+        for step in self._scenario.steps:
+            self._say(f"step {step.number} of {len(self._scenario.steps)}: {step.action}")
+            at = self._scene.now()
+            number, recorded = step.number, len(self._scene.records)
+            self._scene.record(StepDone(at, at, number, step.verb, str(step.action), step.phase))
+            done = await perform(step, stage)
+            finished = StepDone(
+                at,
+                self._scene.now(),
+                number,
+                step.verb,
+                str(step.action),
+                step.phase,
+                done.pods,
+                done.struck_at,
+            )
+            self._scene.records[recorded] = finished
+        self._ended_at = self._scene.now()
+        self._say("waiting for the last answers")
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Wait until each client's calls up to the end have arrived.
+
+        Note the clients of which they have not.
+        """
+        ended_at = self._scene.now() if self._ended_at is None else self._ended_at
+        timeout_s = self._scenario.load.deadline_s + _DRAIN_S
+        clients = list(self._scene.clients.values())
+        try:
+            await self._scene.until(
+                lambda: all(each.has_all_until(ended_at) for each in clients), timeout_s, str
+            )
+        except StepError:
+            late = ", ".join(each.name for each in clients if not each.has_all_until(ended_at))
+            self._scene.record(
+                Note(self._scene.now(), f"the last calls of {late} did not arrive within {timeout_s:g} s")
+            )
+
+
+def namespace_name(scenario: str, run: str) -> str:
+    """A namespace for a scenario: its name as DNS-1123 allows it, and the run's id."""
+    slug = re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")[: 63 - len(run) - 1].strip("-")
+    return f"{slug}-{run}" if slug else f"scenario-{run}"
+
+
+def _cold(scene: Scene, needed: int, wanted: int) -> str:
+    lines = [f"not every client is warm: {wanted} clients need {needed} answers each"]
+    for client in sorted(scene.clients.values(), key=lambda client: client.name):
+        if client.answered < needed:
+            last = "" if client.last_error is None else f", the last failure: {client.last_error}"
+            lines.append(f"{client.name}: {client.answered} of {len(client.calls)} calls were answered{last}")
+    silent = [
+        name for name, pod in scene.pods.items() if manifests.is_client_pod(pod) and name not in scene.clients
+    ]
+    lines += [f"{name}: printed no sample" for name in sorted(silent)]
+    return "\n  ".join([*lines, *trouble(scene.pods.values())])
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    for error in errors.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise ValueError("an empty group")  # can not be: Python makes none

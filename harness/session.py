@@ -1,0 +1,160 @@
+"""One run: its cluster, its scenarios one after the other, its report.
+
+Rule: the cluster is made once, by the first scenario that needs it, and removed whatever happens; what a
+killed run has left is removed first, and said. A set-up that failed fails every scenario with its reason
+and is not tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from harness.clusters import Choice, Cluster, leases, make, removers
+from harness.errors import ClusterError, HarnessError, located
+from harness.images import Image
+from harness.kube import Kube
+from harness.progress import Progress
+from harness.report import Folder, Judged, build, judge_history
+from harness.runner import Access, Run
+from harness.scenario import Scenario
+from harness.settings import Settings
+
+
+class Session:
+    """The scenarios of one process. `finish` must be called, however it ends."""
+
+    def __init__(
+        self, settings: Settings, choice: Choice, images: Callable[[], Sequence[Image]], progress: Progress
+    ) -> None:
+        self._settings, self._choice = settings, choice
+        self._images, self._progress = images, progress
+        self._folder = Folder(settings.report)
+        self._lease: leases.Lease | None = None
+        self._cluster: Cluster | None = None
+        self._access: Access | None = None
+        self._failure: str | None = None
+        self.results: list[Judged] = []
+
+    def run(self, scenario: Scenario) -> Judged:
+        """Run a scenario, save its history, judge it.
+
+        Raises ClusterError where there is no cluster to run it on.
+        """
+        if self._failure is not None:
+            raise ClusterError(f"{self._failure}\n  (the cluster was tried once for all scenarios)")
+        with self._progress.working(scenario.name):
+            access, lease = self._ready()
+            run = Run(scenario, access, lease, is_kept=self._settings.is_kept, say=self._progress.say)
+            try:
+                with _terminate_as_interrupt():
+                    asyncio.run(run.perform())
+            except HarnessError:
+                pass  # the history carries it as its failure, and the verdict is fail
+            finally:
+                history = run.history()
+                self._folder.add(history)
+                self.results.append(judge_history(history, scenario))
+                self._write()
+        return self.results[-1]
+
+    def finish(self) -> list[str]:
+        """Remove the cluster and close the ledger. What could not be removed, or was kept, in words."""
+        if self._lease is None:
+            return []
+        told: list[str] = []
+        cluster, lease = self._cluster, self._lease
+        self._cluster = self._lease = None
+        if cluster is not None and self._settings.is_kept:
+            told.append(_kept(cluster))
+        elif cluster is not None:
+            with self._progress.working("removing the cluster"):
+                try:
+                    cluster.stop()
+                except HarnessError as error:
+                    told.append(f"could not remove {cluster.name}: {error}\n  the next run tries again")
+        lease.close(is_kept=self._settings.is_kept)
+        return told
+
+    def _ready(self) -> tuple[Access, leases.Lease]:
+        if self._access is None or self._lease is None:
+            try:
+                with _terminate_as_interrupt():
+                    self._access = self._start()
+            except HarnessError as error:
+                self._failure = f"the cluster could not be set up: {error}"
+                self._write()
+                self._stop_after_failure()
+                raise ClusterError(self._failure) from None
+        if self._lease is None:
+            raise ClusterError("the run has been finished")
+        return self._access, self._lease
+
+    def _start(self) -> Access:
+        try:
+            self._folder.begin()
+        except OSError as error:
+            raise ClusterError(
+                located(str(self._folder.path), None, f"can not be written: {error.strerror}")
+            ) from None
+        where = leases.folder()
+        for sentence in leases.sweep(where, removers()):
+            self._progress.show(f"k8s: {sentence}")
+        self._lease = leases.open_lease(where)
+        self._cluster = cluster = make(self._choice, self._settings, self._lease)
+        cluster.start(self._images(), self._progress.say)
+        version = asyncio.run(_version(cluster.kubeconfig, cluster.context))
+        return Access(cluster.backend, version, cluster.kubeconfig, cluster.context)
+
+    def _stop_after_failure(self) -> None:
+        for sentence in self.finish():
+            self._progress.show(f"k8s: {sentence}")
+
+    def _write(self) -> None:
+        document = build(
+            self.results,
+            backend=self._choice.backend,
+            reason=self._choice.reason,
+            kubernetes=None if self._access is None else self._access.kubernetes,
+            failure=self._failure,
+        )
+        if self._folder.path.is_dir():
+            self._folder.write(document)
+
+
+async def _version(kubeconfig: Path, context: str | None) -> str:
+    async with await Kube.connect(kubeconfig, context) as kube:
+        return await kube.version()
+
+
+def _kept(cluster: Cluster) -> str:
+    reach = f"KUBECONFIG={cluster.kubeconfig}" if cluster.context is None else f"context {cluster.context}"
+    remove = (
+        f"; remove it with: kind delete cluster --name {cluster.name}" if cluster.backend == "kind" else ""
+    )
+    return f"kept: {cluster.name}, reached by {reach}{remove}"
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """While the block runs.
+
+    SIGTERM (a CI job that is cancelled) ends the run as Ctrl-C does, with its clean-up.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: nobody can be interrupted here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

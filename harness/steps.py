@@ -1,0 +1,213 @@
+"""The verbs of a scenario: one small async function each, through the Kubernetes API.
+
+Rule: a step returns when what it promises is true (docs/scenarios.md says what that is), and raises
+StepError when it does not become true in time; a fault is not believed until its effect was seen. Victims
+are chosen by the scenario's seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from harness.errors import ApiError, ClusterError, StepError
+from harness.kube import DEPLOYMENTS, MERGE_PATCH, PODS, Kube
+from harness.manifests import load_file
+from harness.scenario import Apply, Delete, Kill, Roll, Scale, Scenario, Step, Wait
+from harness.scene import Object, Scene, is_ready, restarts, trouble
+
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+_ENDING = ("KILL", "TERM", "INT", "QUIT")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where steps are carried out."""
+
+    kube: Kube
+    namespace: str
+    scene: Scene
+    scenario: Scenario
+
+    def deployment(self, named: str | None) -> str:
+        """The deployment that a step names, or the scenario's target."""
+        return self.scenario.target.deployment if named is None else named
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step did: the pods it was aimed at, and when a signal had reached its process."""
+
+    pods: tuple[str, ...] = ()
+    struck_at: float | None = None
+
+
+async def perform(step: Step, stage: Stage) -> Done:
+    """Carry out a step. Raises StepError, with the step's place in the file."""
+    try:
+        return await _VERBS[type(step.action)](step, stage)
+    except (StepError, ClusterError) as error:
+        place = f"{stage.scenario.path}:{step.line}: step {step.number}"
+        raise StepError(f"{place}: {step.action}: {error}") from None
+
+
+async def _wait(step: Step, stage: Stage) -> Done:
+    action = cast(Wait, step.action)
+    if action.for_s is not None:
+        await asyncio.sleep(action.for_s)
+        return Done()
+    deployment, service = stage.deployment(action.deployment), stage.scenario.target.service
+    conditions: dict[str | None, Callable[[], bool]] = {
+        "rollout": lambda: stage.scene.is_rolled_out(deployment),
+        "settled": lambda: stage.scene.is_settled(deployment, service),
+    }
+    await stage.scene.until(
+        conditions[action.condition], action.timeout_s, lambda: describe(stage.scene, deployment)
+    )
+    return Done()
+
+
+async def _scale(step: Step, stage: Stage) -> Done:
+    action = cast(Scale, step.action)
+    path = DEPLOYMENTS.path(stage.namespace, stage.deployment(action.deployment), "scale")
+    await stage.kube.patch(path, {"spec": {"replicas": action.replicas}}, kind=MERGE_PATCH)
+    return Done()
+
+
+async def _kill(step: Step, stage: Stage) -> Done:
+    action = cast(Kill, step.action)
+    victims = choose(stage, action, step.number)
+    names = tuple(victim["metadata"]["name"] for victim in victims)
+    if action.signal is None:
+        for name in names:
+            await stage.kube.delete(PODS.path(stage.namespace, name), grace_s=action.grace_s)
+        await stage.scene.until(
+            lambda: all(_is_going(stage.scene, name) for name in names),
+            action.timeout_s,
+            lambda: f"not every pod of {', '.join(names)} was seen to go",
+        )
+        return Done(names)
+    for victim in victims:
+        await _strike(stage, action, victim)
+    struck_at = stage.scene.now()
+    if action.signal in _ENDING:
+        before = {victim["metadata"]["name"]: restarts(victim) for victim in victims}
+        await stage.scene.until(
+            lambda: all(_has_ended(stage.scene, name, count) for name, count in before.items()),
+            action.timeout_s,
+            lambda: (
+                f"SIG{action.signal} was sent, but not every process of {', '.join(names)} was seen to end"
+            ),
+        )
+    return Done(names, struck_at)
+
+
+async def _roll(step: Step, stage: Stage) -> Done:
+    action = cast(Roll, step.action)
+    deployment = stage.deployment(action.deployment)
+    annotations = {_RESTARTED_AT: datetime.now(UTC).isoformat(timespec="milliseconds")}
+    body: Object = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    changed = await stage.kube.patch(DEPLOYMENTS.path(stage.namespace, deployment), body, kind=MERGE_PATCH)
+    generation = changed["metadata"]["generation"]
+    await stage.scene.until(
+        lambda: stage.scene.is_rolled_out(deployment, generation),
+        action.timeout_s,
+        lambda: describe(stage.scene, deployment),
+    )
+    return Done()
+
+
+async def _delete(step: Step, stage: Stage) -> Done:
+    action = cast(Delete, step.action)
+    resource = await stage.kube.kind(action.kind)
+    await stage.kube.delete(resource.path(stage.namespace, action.name))
+    return Done()
+
+
+async def _apply(step: Step, stage: Stage) -> Done:
+    action = cast(Apply, step.action)
+    for found in load_file(stage.scenario.path.parent / action.file):
+        await apply(stage.kube, stage.namespace, found)
+    return Done()
+
+
+async def apply(kube: Kube, namespace: str, found: Object) -> Object:
+    """Create an object in a namespace, or merge it into the one that is there."""
+    resource = await kube.resource(found["apiVersion"], found["kind"])
+    try:
+        return await kube.create(resource.path(namespace), found)
+    except ApiError as error:
+        if error.status != 409 or error.reason != "AlreadyExists":
+            raise
+    return await kube.patch(resource.path(namespace, found["metadata"]["name"]), found, kind=MERGE_PATCH)
+
+
+def choose(stage: Stage, action: Kill, number: int) -> list[Object]:
+    """The pods that a kill is aimed at.
+
+    Ready ones, drawn by the seed and the step's number from oldest to youngest.
+
+    Names are random, so the same seed gives the same place in the order of age, not the same name.
+    """
+    deployment = stage.deployment(action.deployment)
+    ready = [
+        pod
+        for pod in stage.scene.pods_of(deployment)
+        if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+    ]
+    if len(ready) < action.pods:
+        raise StepError(f"{action.pods} ready pod(s) of {deployment} are needed, there are {len(ready)}")
+    draw = random.Random(f"{stage.scenario.seed}:{number}")  # noqa: S311  # repeatable on purpose
+    return draw.sample(ready, action.pods)
+
+
+def describe(scene: Scene, deployment: str) -> str:
+    """Why a deployment is not complete, in words, with a line for each pod that is not ready."""
+    found = scene.deployments.get(deployment)
+    if found is None:
+        return (
+            f"there is no deployment {deployment}; there are {', '.join(sorted(scene.deployments)) or 'none'}"
+        )
+    status = found.get("status") or {}
+    counts = ", ".join(
+        f"{status.get(key) or 0} {word}"
+        for key, word in (
+            ("replicas", "pods"),
+            ("updatedReplicas", "updated"),
+            ("availableReplicas", "available"),
+        )
+    )
+    lines = [f"deployment {deployment} is not complete: {found['spec']['replicas']} wanted, {counts}"]
+    return "\n  ".join([*lines, *trouble(scene.pods_of(deployment))])
+
+
+async def _strike(stage: Stage, action: Kill, victim: Object) -> None:
+    name = victim["metadata"]["name"]
+    container = victim["spec"]["containers"][0]["name"] if action.container is None else action.container
+    script = 'kill -s "$1" "$(cat "$2")"'
+    command = ["sh", "-c", script, "sh", str(action.signal), str(action.pid_file)]
+    code, printed = await stage.kube.execute(stage.namespace, name, container, command)
+    if code != 0:
+        raise StepError(f"the signal did not reach {name}: exit code {code}: {printed.strip()[:300]}")
+
+
+def _is_going(scene: Scene, name: str) -> bool:
+    return name not in scene.pods or "deletionTimestamp" in scene.pods[name]["metadata"]
+
+
+def _has_ended(scene: Scene, name: str, restarts_before: int) -> bool:
+    return name not in scene.pods or restarts(scene.pods[name]) > restarts_before
+
+
+_VERBS: dict[type[Any], Callable[[Step, Stage], Awaitable[Done]]] = {
+    Apply: _apply,
+    Delete: _delete,
+    Kill: _kill,
+    Roll: _roll,
+    Scale: _scale,
+    Wait: _wait,
+}
