@@ -39,6 +39,8 @@ class Profile:
     slice_change_sync_s: float
     # Namespace deleted -> its content is deleted (namespaceDeletionGracePeriod).
     namespace_grace_s: float
+    # Something of a namespace that goes is still there -> it is looked at again (half the estimate, plus 1).
+    namespace_retry_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
 
@@ -91,6 +93,7 @@ FAST = Profile(
     endpoint_not_ready_jitter_s=0.010,
     slice_change_sync_s=0.0,
     namespace_grace_s=0.0,
+    namespace_retry_s=0.0,
     schedule_s=0.0,
     pod_start_s=0.0,
     first_probe_s=0.0,
@@ -121,6 +124,7 @@ FAITHFUL = Profile(
     endpoint_not_ready_jitter_s=0.010,
     slice_change_sync_s=1.0,
     namespace_grace_s=5.0,
+    namespace_retry_s=5.0,
     schedule_s=0.010,
     pod_start_s=0.490,
     first_probe_s=0.0,

@@ -1,0 +1,85 @@
+"""Starting and stopping all controllers of a cluster together.
+
+The rule it keeps: whatever happens to one of them, the others go on; after `close` none of them has a task, a timer
+or a listener left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simcluster.controllers.deployment import Deployments
+from simcluster.controllers.endpointslice import EndpointSlices
+from simcluster.controllers.garbage import GarbageCollector
+from simcluster.controllers.informers import Informers
+from simcluster.controllers.loop import Context, ControlLoop
+from simcluster.controllers.namespace import Namespaces
+from simcluster.controllers.replicaset import ReplicaSets
+from simcluster.controllers.scheduler import Scheduler
+from simcluster.controllers.serviceaccount import ServiceAccounts
+from simcluster.profile import Profile
+from simcluster.registry import Registry
+
+_log = logging.getLogger(__name__)
+
+
+class Controllers:
+    """All controllers of one cluster, running."""
+
+    def __init__(
+        self, context: Context, loops: Sequence[ControlLoop[Any]], endpoints: EndpointSlices
+    ) -> None:
+        self._context = context
+        self._loops = loops
+        self._endpoints = endpoints
+        self._tasks = [asyncio.create_task(loop.run(), name=f"controller {loop.name}") for loop in loops]
+
+    async def close(self) -> None:
+        """Stop all of them; returns when they have stopped."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task, result in zip(self._tasks, results, strict=True):
+            if not isinstance(result, asyncio.CancelledError):
+                _log.error("%s had stopped", task.get_name(), exc_info=result)
+        self._context.informers.close()
+        self._endpoints.close()
+        for loop in self._loops:
+            loop.queue.close()
+
+
+def start(
+    registry: Registry,
+    profile: Profile,
+    *,
+    rng: random.Random,
+    clock: Callable[[], float],
+    ca_certificate: str,
+    slice_size: int = 2,
+) -> Controllers:
+    """Start all controllers in the running event loop.
+
+    `clock` gives seconds since the epoch; `ca_certificate` is PEM text, for every namespace's
+    `kube-root-ca.crt`; `slice_size` is the most endpoints that an EndpointSlice gets. ValueError if it is 0.
+    """
+    informers = Informers(registry)
+    call_later = asyncio.get_running_loop().call_later
+    context = Context(registry, informers, profile, rng, clock, call_later)
+    stored = [each for each in registry.catalogue if each.stored]
+    # As the real ones, the collector leaves events alone: they have no owners and are many.
+    collected = [each for each in stored if each.name != "events"]
+    endpoints = EndpointSlices(context, most=slice_size)
+    loops: list[ControlLoop[Any]] = [
+        Deployments(context).loop,
+        ReplicaSets(context).loop,
+        endpoints.loop,
+        Scheduler(context).loop,
+        ServiceAccounts(context, ca_certificate=ca_certificate).loop,
+        Namespaces(context, resources=[each.name for each in stored if each.namespaced]).loop,
+        GarbageCollector(context, resources=collected).loop,
+    ]
+    return Controllers(context, loops, endpoints)
