@@ -120,6 +120,14 @@ class ResourceNotFound(StatusError):
         super().__init__("the server could not find the requested resource")
 
 
+class Unreadable(BadRequest):
+    """400: the object can not be read as its kind; `why` is the text without its beginning."""
+
+    def __init__(self, prefix: str, why: str) -> None:
+        super().__init__(prefix + why)
+        self.why = why
+
+
 class MethodNotAllowed(StatusError):
     """405: the path exists, the verb does not."""
 
@@ -134,11 +142,8 @@ class NotAcceptable(StatusError):
 
     code, reason = 406, "NotAcceptable"
 
-    def __init__(self, accepted: Iterable[str]) -> None:
-        listed = ", ".join(accepted)
-        super().__init__(
-            f"only the following media types are accepted: {listed}",
-        )
+    def __init__(self, available: Iterable[str]) -> None:
+        super().__init__(f"406: Not Acceptable\n\nAvailable representations: {', '.join(available)}")
 
 
 class AlreadyExists(StatusError):
@@ -199,8 +204,8 @@ class TooLarge(StatusError):
 
     code, reason = 413, "RequestEntityTooLarge"
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"Request entity too large: limit is {limit_bytes}")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Request entity too large: limit is {limit}")
 
 
 class UnsupportedMediaType(StatusError):
@@ -226,7 +231,8 @@ class Invalid(StatusError):
         bare, _, group = kind.partition(".")
         about = {"name": name} if name else {}
         about |= {"group": group} if group else {}
-        details = about | {"kind": bare, "causes": [cause.as_object() for cause in causes]}
+        about |= {"kind": bare} if bare else {}
+        details = about | {"causes": [cause.as_object() for cause in causes]}
         super().__init__(f'{kind} "{name}" is invalid: {listed}', details=details)
         self.causes = tuple(causes)
 
@@ -244,7 +250,7 @@ class TooLargeVersion(StatusError):
 
     def __init__(self, asked: int, current: int) -> None:
         super().__init__(
-            f"Too large resource version: {asked}, current: {current}",
+            f"Timeout: Too large resource version: {asked}, current: {current}",
             details={
                 "causes": [
                     {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"},
