@@ -19,13 +19,17 @@ class Inapplicable(StatusError):  # noqa: N818 - named as its fellows in `errors
     code, reason = 422, "Invalid"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the server rejected our request due to an error in our request: {why}")
+        super().__init__("the server rejected our request due to an error in our request")
+        # What a real server only logs.
+        self.why = why
 
 
 def apply_json_patch(target: Any, operations: Any) -> Any:
     """Return `target` with the operations done in order; BadRequest, TooLarge or Inapplicable."""
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
-        raise BadRequest("error decoding patch: a JSON patch is a list of operations, each an object")
+        raise BadRequest(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
     if len(operations) > LONGEST:
         raise TooLarge(LONGEST)
     result = copy_json(target)
@@ -55,9 +59,7 @@ def _apply(target: Any, operation: dict[str, Any]) -> Any:
         if not _same(_get(target, path), operation.get("value")):
             raise Inapplicable(f"testing path {operation['path']} failed: test failed")
         return target
-    raise BadRequest(
-        f"Unexpected kind: {kind}: allowed operations are add, copy, move, remove, replace, test"
-    )
+    raise Inapplicable(f"Unexpected kind: {kind}")
 
 
 def _value(operation: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from simcluster.errors import BadRequest
+from simcluster.errors import BadRequest, StatusError
 from simcluster.schema import Field, Form, Type
 
 Json = dict[str, Any]
@@ -25,7 +25,9 @@ _RETAIN = "$retainKeys"
 def apply_strategic_patch(target: Json, patch: Any, type_: Type) -> Json:
     """Return `target`, an object of `type_`, with `patch` merged in; BadRequest says what is malformed."""
     if not isinstance(patch, dict):
-        raise BadRequest("error decoding patch: a strategic merge patch is an object")
+        raise BadRequest(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
     return _merge_object(target, patch, type_)
 
 
@@ -98,7 +100,8 @@ def _merge_list(target: Sequence[Any], patch: Sequence[Any], field: Field) -> li
 
 def _merge_element(merged: list[Any], element: Any, key: str, type_: Type) -> None:
     if not isinstance(element, dict) or key not in element:
-        raise BadRequest(f"map: {element!r} does not contain declared merge key: {key}")
+        text = f"map: {show_go(element)} does not contain declared merge key: {key}"
+        raise StatusError(text, reason="")
     found = [each for each in merged if isinstance(each, dict) and each.get(key) == element[key]]
     if element.get(_PATCH) == "delete":
         merged[:] = [each for each in merged if not any(each is old for old in found)]
@@ -140,3 +143,14 @@ def strip(value: Any) -> Any:
             strip(each) for each in value if not (isinstance(each, dict) and each.get(_PATCH) == "delete")
         ]
     return value
+
+
+def show_go(value: Any) -> str:
+    """Return a JSON value as Go's %v prints it, which is how errors show strategic patches."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{show_go(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(show_go(each) for each in value)}]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,8 +1,9 @@
 """What an API server does to objects around storing them: the one way to read and write them, for all rooms."""
 
+from simcluster.patches import PatchType
 from simcluster.registry.instants import format_time, parse_time
 from simcluster.registry.options import DeleteOptions, WriteOptions
-from simcluster.registry.registry import PatchType, Registry
+from simcluster.registry.registry import Registry
 from simcluster.registry.services import Addresses
 from simcluster.registry.subscriptions import Subscription
 from simcluster.store import Event, Object

@@ -22,14 +22,17 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
-def check_preconditions(resource: str, obj: Object, options: DeleteOptions) -> None:
-    """Raise Conflict if the object is not the one that the caller means."""
+def check_preconditions(kind: str, obj: Object, options: DeleteOptions) -> None:
+    """Raise Conflict if the object, of `Kind[.group]`, is not the one that the caller means."""
     metadata = obj["metadata"]
-    held = (("UID", options.uid, "uid"), ("ResourceVersion", options.resource_version, "resourceVersion"))
-    for shown, wanted, key in held:
-        if wanted is not None and wanted != metadata[key]:
-            why = f"Precondition failed: {shown} in precondition: {wanted}, {shown} in object meta: {metadata[key]}"
-            raise Conflict(resource, metadata["name"], why)
+    held = (
+        ("UID", options.uid, metadata["uid"], "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version, metadata["resourceVersion"], "modified"),
+    )
+    for shown, wanted, found, happened in held:
+        if wanted is not None and wanted != found:
+            why = f"the {shown} in the precondition ({wanted}) does not match the {shown} in record ({found})"
+            raise Conflict(kind, metadata["name"], f"{why}. The object might have been {happened}")
 
 
 def is_removed(resource: str, obj: Object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simcluster.errors import BadRequest
+from simcluster.errors import BadRequest, Unreadable
 from simcluster.registry.options import WriteOptions
 from simcluster.schema import Report, Resource, Type, decode
 
@@ -38,10 +38,10 @@ def _decode(type_: Type, obj: Any, prefix: str, options: WriteOptions) -> Object
     try:
         decoded = decode(type_, obj, report)
     except BadRequest as error:
-        raise BadRequest(prefix + error.message) from error
+        raise Unreadable(prefix, error.message) from error
     texts = [f'unknown field "{path}"' for path in report.unknown]
     if texts and options.field_validation == "Strict":
-        raise BadRequest(f"{prefix}strict decoding error: {', '.join(texts)}")
+        raise Unreadable(prefix, f"strict decoding error: {', '.join(texts)}")
     if options.field_validation == "Warn":
         for text in texts:
             options.warn(text)

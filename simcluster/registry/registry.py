@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from simcluster.errors import (
     AlreadyExists,
@@ -23,9 +23,10 @@ from simcluster.errors import (
     ResourceNotFound,
     StatusError,
     TooLargeVersion,
+    Unreadable,
     invalid,
 )
-from simcluster.patches import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from simcluster.patches import PatchType, apply_patch, show_patch
 from simcluster.registry import deletion, services
 from simcluster.registry.admission import check_namespace
 from simcluster.registry.instants import format_time
@@ -40,7 +41,6 @@ from simcluster.schema import Catalogue, Resource, Type
 from simcluster.selectors import EVERYTHING, Selector
 from simcluster.store import Event, Key, Object, Record, Store
 
-PatchType = Literal["json", "merge", "strategic"]
 Objects = list[Object]
 _ATTEMPTS = 8
 _USUAL = WriteOptions()
@@ -178,14 +178,10 @@ class Registry:
         kind = self.resource(resource)
         old = self.get(resource, namespace, name)
         if subresource == "scale":
-            scaled = rescale(old, read_scale(self._scale_type(), obj, options))
-            return show_scale(self._replace(kind, old, scaled, None, options))
+            scale = read_scale(self._scale_type(), obj, options)
+            return show_scale(self._replace(kind, old, rescale(old, scale), None, options))
         given = read(kind, obj, options)
-        said = given["metadata"].setdefault("name", name)
-        if said != name:
-            text = f"the name of the object ({said}) does not match the name on the URL ({name})"
-            raise BadRequest(text)
-        self._place(kind, namespace, given)
+        self._require_same(kind, given, namespace, name)
         return self._replace(kind, old, given, subresource, options)
 
     def patch(
@@ -203,13 +199,12 @@ class Registry:
         kind = self.resource(resource)
         shown = self.get(resource, namespace, name, subresource=subresource)
         type_ = self._scale_type() if subresource == "scale" else kind.type
-        if patch_type == "json":
-            patched = apply_json_patch(shown, patch)
-        elif patch_type == "merge":
-            patched = apply_merge_patch(shown, patch)
-        else:
-            patched = apply_strategic_patch(shown, patch, type_)
-        return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
+        patched = apply_patch(shown, patch, patch_type, type_)
+        try:
+            return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
+        except Unreadable as error:
+            sent = show_patch(patch, patched, patch_type)
+            raise Invalid("", "", [invalid("patch", sent, error.why)]) from error
 
     def delete(
         self,
@@ -236,7 +231,7 @@ class Registry:
         )
         kind = self.resource(resource)
         record = self.record(resource, namespace, name)
-        deletion.check_preconditions(resource, record.object, options)
+        deletion.check_preconditions(kind.qualified_kind, record.object, options)
         marked = deletion.mark(resource, record.object, options, self.clock())
         if marked is None:
             return record.object
@@ -311,6 +306,13 @@ class Registry:
 
     def _scale_type(self) -> Type:
         return self.catalogue.type_of("autoscaling", "v1", "Scale")
+
+    def _require_same(self, kind: Resource, given: Object, namespace: str | None, name: str) -> None:
+        """Refuse an object that is not the one the request is about."""
+        said = given["metadata"].setdefault("name", name)
+        if said != name:
+            raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
+        self._place(kind, namespace, given)
 
     def _place(self, kind: Resource, namespace: str | None, obj: Object) -> None:
         metadata = obj["metadata"]

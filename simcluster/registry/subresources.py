@@ -57,7 +57,6 @@ def bound(pod: Object, node: str, now: float) -> Object:
     conditions.append(
         {
             "type": "PodScheduled",
-            "observedGeneration": pod["metadata"].get("generation", 1),
             "status": "True",
             "lastProbeTime": None,
             "lastTransitionTime": format_time(now),

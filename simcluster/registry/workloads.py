@@ -34,9 +34,9 @@ def find_faults(workload: Object, old: Object | None) -> list[Cause]:
     replicas = spec.get("replicas", 0)
     if replicas < 0:
         found.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
+    found += _find_template_faults(spec)
     if old is not None and spec.get("selector") != old["spec"].get("selector"):
         found.append(invalid("spec.selector", spec.get("selector"), _IMMUTABLE))
-    found += _find_template_faults(spec)
     strategy = spec.get("strategy", {}).get("type", _STRATEGIES[0])
     if strategy not in _STRATEGIES:
         found.append(unsupported("spec.strategy.type", strategy, _STRATEGIES))

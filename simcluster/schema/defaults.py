@@ -48,6 +48,7 @@ STATIC: dict[str, Json] = {
     _CORE + "ServiceSpec": {"type": "ClusterIP", "sessionAffinity": "None"},
     _CORE + "NamespaceStatus": {"phase": "Active"},
     _CORE + "PodStatus": {"phase": "Pending"},
+    _CORE + "PodCondition": {"lastProbeTime": None},
     _CORE + "PersistentVolumeStatus": {"phase": "Pending"},
     _CORE + "PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     _CORE + "PersistentVolumeClaimStatus": {"phase": "Pending"},
