@@ -39,7 +39,7 @@ class SpawnerEnded(Exception):  # noqa: N818 -- as above
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """One process. `ended` holds its exit code, negative for the signal that ended it."""
+    """One process, from its start to its exit."""
 
     number: int
     ended: asyncio.Future[int]
@@ -48,12 +48,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The pid; it stays the process's own until `ended`."""
+        """The pid; it stays the process's own until it `has_ended`."""
         return self.started.result()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self.ended.done()
+
+    async def wait(self) -> int:
+        """The exit code, negative for the signal that ended it. A waiter that is cancelled disturbs no other."""
+        return await asyncio.shield(self.ended)
 
     def signal(self, number: int, *, group: bool = False) -> None:
         """Send a signal to the process, or to all of its process group; nothing happens if it has ended."""
-        if not self.ended.done():
+        if not self.has_ended:
             self.spawner.request(
                 {
                     "operation": "signal",

@@ -64,7 +64,7 @@ async def run(
     """Exit code, stdout and stderr of a command."""
     child, out, error = await start(spawner, cwd, *argv, declared=declared)
     texts = await asyncio.gather(asyncio.to_thread(drain, out), asyncio.to_thread(drain, error))
-    return await child.ended, *texts
+    return await child.wait(), *texts
 
 
 @pytest.mark.parametrize("options", [("-c",), ("-I", "-c")], ids=["forked", "exec'd"])
@@ -187,14 +187,14 @@ def test_signals_reach_the_process_or_its_group(tmp_path: Path) -> None:
             await asyncio.to_thread(os.read, out, 3)
             catches = polite.catches(signal.SIGTERM)
             polite.signal(signal.SIGTERM)
-            status = await polite.ended
+            status = await polite.wait()
             rude, rude_out, rude_error = await start(
                 spawner, tmp_path, "sh", "-c", "sleep 100 & echo up; wait"
             )
             await asyncio.to_thread(os.read, rude_out, 3)
             rude_catches = rude.catches(signal.SIGTERM)
             rude.kill()
-            killed = await rude.ended
+            killed = await rude.wait()
             assert await asyncio.to_thread(drain, rude_out) == ""  # the child `sleep` held it open
             for descriptor in (out, error, rude_error):
                 os.close(descriptor)
@@ -307,7 +307,7 @@ def test_death_of_the_zygote_ends_its_children_and_is_told(tmp_path: Path) -> No
             handle = os.pidfd_open(child.pid)
             assert spawner._process is not None
             spawner._process.kill()
-            status = await child.ended
+            status = await child.wait()
             await spawner.gone.wait()
             assert await asyncio.to_thread(ended, handle)
             with pytest.raises(SpawnerEnded, match="the process that starts all others has ended"):
@@ -334,7 +334,7 @@ def test_two_hundred_processes_at_once_are_all_started_and_reaped(tmp_path: Path
                     tmp_path,
                     (nothing,) * 3,
                 )
-                return await child.ended
+                return await child.wait()
 
             results = await asyncio.gather(*(one(number) for number in range(200)))
             os.close(nothing)

@@ -1,0 +1,130 @@
+"""The addresses of one cluster: a /16 of 127.0.0.0/8 that no other cluster on this machine holds, and its
+pools.
+
+The rules it keeps: a claim ends with the process that made it, however that ends; a released address is the
+last to be given out again. Layout of 127.N.0.0/16: .0.x is the cluster's own (API, DNS, nodes), .1 to .63
+ClusterIPs, .128 to .255 pods.
+
+The claim is an abstract Unix socket: it needs no file, no port and no privilege, and lives in the same
+network namespace as the addresses do. Linux only.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import random
+import socket
+from collections import deque
+from dataclasses import dataclass
+
+FIRST_BLOCK, LAST_BLOCK = 16, 254
+_SERVICE_SUBNETS = range(1, 64)
+_POD_SUBNETS = range(128, 256)
+_HOSTS = range(1, 255)
+
+
+class NoBlockFree(Exception):  # noqa: N818 -- named for what happened
+    """Every /16 is held by a running cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A claimed 127.N.0.0/16; held until it is closed or the process ends."""
+
+    number: int
+    claim: socket.socket
+
+    @property
+    def dns_address(self) -> str:
+        """Where the cluster's DNS is, as kubeadm puts it on the tenth address."""
+        return f"127.{self.number}.0.10"
+
+    @property
+    def node_address(self) -> str:
+        """The InternalIP of the first node."""
+        return f"127.{self.number}.0.100"
+
+    def close(self) -> None:
+        """Give the block back."""
+        self.claim.close()
+
+
+def claim_block(rng: random.Random) -> Block:
+    """Claim a free block; the first to be tried is `rng`'s choice, so that a new cluster rarely follows a
+    dead one.
+    """
+    count = LAST_BLOCK - FIRST_BLOCK + 1
+    first = rng.randrange(count)
+    for offset in range(count):
+        number = FIRST_BLOCK + (first + offset) % count
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0simcluster/127.{number}.0.0/16")
+        except OSError as error:
+            claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return Block(number, claim)
+    raise NoBlockFree(
+        f"all {count} address blocks 127.{FIRST_BLOCK}.0.0/16 to 127.{LAST_BLOCK}.0.0/16 are held by running "
+        "simulated clusters of this machine\n  stop one: each is a process `python -m simcluster up`"
+    )
+
+
+class Pool:
+    """Gives out addresses in order; a released one goes to the end of the queue."""
+
+    def __init__(self, number: int, subnets: range) -> None:
+        self._network = f"127.{number}.{subnets[0]}.0 to 127.{number}.{subnets[-1]}.255"
+        self._range = frozenset(f"127.{number}.{subnet}" for subnet in subnets)
+        self._fresh = (f"127.{number}.{subnet}.{host}" for subnet in subnets for host in _HOSTS)
+        self._released: deque[str] = deque()
+        self._held: set[str] = set()
+
+    def allocate(self, wanted: str | None = None) -> str:
+        """A free address, or exactly the wanted one; ValueError says why not."""
+        if wanted is not None and wanted != "":
+            return self._take(wanted)
+        for address in self._fresh:
+            if address not in self._held:
+                self._held.add(address)
+                return address
+        while self._released:
+            address = self._released.popleft()
+            if address not in self._held:
+                self._held.add(address)
+                return address
+        raise ValueError(f"no address left in {self._network}")
+
+    def _take(self, wanted: str) -> str:
+        try:
+            ipaddress.IPv4Address(wanted)
+        except ValueError:
+            raise ValueError(f'"{wanted}" is not an IPv4 address') from None
+        subnet, _, host = wanted.rpartition(".")
+        if subnet not in self._range or int(host) not in _HOSTS:
+            raise ValueError(
+                f"the provided IP is not in the valid range. The range of valid IPs is {self._network}"
+            )
+        if wanted in self._held:
+            raise ValueError("provided IP is already allocated")
+        self._held.add(wanted)
+        return wanted
+
+    def release(self, address: str) -> None:
+        """Take an address back; one that is not held is left alone."""
+        if address in self._held:
+            self._held.remove(address)
+            self._released.append(address)
+
+
+def pod_pool(block: Block) -> Pool:
+    """The addresses of a block's pods."""
+    return Pool(block.number, _POD_SUBNETS)
+
+
+def service_pool(block: Block) -> Pool:
+    """The cluster IPs of a block."""
+    return Pool(block.number, _SERVICE_SUBNETS)

@@ -1,0 +1,59 @@
+"""The network that needs no privilege: pods and Services on addresses of 127.0.0.0/8.
+
+The rules it keeps are `driver`'s. What differs from a real network: ports below 1024 need root, DNS has a
+port of its own (pods are told by GRPC_DNS_AUTHORITY), and a server that binds 0.0.0.0 binds every pod's
+address.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+from simcluster.controllers.loop import Context
+from simcluster.kubelet.spawner import Spawner
+from simcluster.network.addresses import Block, pod_pool, service_pool
+from simcluster.network.dns import DnsServer
+from simcluster.network.observed import Observed
+from simcluster.network.proxy import ServiceProxy
+
+_log = logging.getLogger(__name__)
+
+
+class LoopbackNetwork:
+    """A `driver.Network` over a claimed block of addresses, which it gives back when it is stopped."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self.pod_addresses = pod_pool(block)
+        self.service_addresses = service_pool(block)
+        self.node_address = block.node_address
+        self.environment: Mapping[str, str] = {}
+        self._dns: DnsServer | None = None
+        self._proxy: ServiceProxy | None = None
+
+    def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:
+        """Take Services and slices from this cluster; Envoy's files go into a folder of `directory`."""
+        observed = Observed(context.informers, context.call_later, context.profile.dns_sync_s)
+        self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
+        self._proxy = ServiceProxy(context, spawner, directory / "proxy")
+
+    async def start(self) -> None:
+        """Serve names and Services; `environment` is known from then on."""
+        if self._dns is None or self._proxy is None:
+            raise RuntimeError("the network follows no cluster yet; call follow() before start()")
+        port = await self._dns.start(self._block.dns_address)
+        authority = f"{self._block.dns_address}:{port}"
+        _log.info("DNS at %s", authority)
+        self.environment = {"GRPC_DNS_AUTHORITY": authority}
+        self._proxy.start()
+
+    async def stop(self) -> None:
+        """Serve them no more and give the addresses back."""
+        if self._proxy is not None:
+            await self._proxy.stop()
+        if self._dns is not None:
+            await self._dns.stop()
+        self._block.close()
