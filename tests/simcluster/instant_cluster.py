@@ -8,6 +8,7 @@ no more; every write goes through the real registry.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import selectors
 from collections.abc import Callable, Coroutine
@@ -126,8 +127,9 @@ class Cluster:
         rng = random.Random(seed)
         self.registry = Registry(CATALOGUE, clock=lambda: BEGIN + loop.time(), chance=rng)
         self.log: list[Event] = []
+        self._written = asyncio.Event()
         for resource in CATALOGUE.resources:
-            self.registry.listen(resource, self.log.append)
+            self.registry.listen(resource, self._note)
         self.namespace("default")
         self.node = FakeNode(self.registry, "node-1")
         self.controllers: Controllers = start(
@@ -138,6 +140,10 @@ class Cluster:
             ca_certificate=CA,
             slice_size=slice_size,
         )
+
+    def _note(self, event: Event) -> None:
+        self.log.append(event)
+        self._written.set()
 
     async def close(self) -> None:
         """Stop everything."""
@@ -179,12 +185,14 @@ class Cluster:
         await asyncio.sleep(within_s)
 
     async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> float:
-        """Wait until something holds; return how long that took. AssertionError if it does not come."""
+        """Wait for writes until something holds; return how long that took. AssertionError if it does not come."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
         while not holds():
             assert loop.time() < begin + within_s, "it did not happen"
-            await asyncio.sleep(0.001)
+            self._written.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._written.wait(), begin + within_s - loop.time())
         return loop.time() - begin
 
     def events(self, reason: str) -> list[str]:
