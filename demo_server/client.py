@@ -66,19 +66,15 @@ def parse_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Se
     )
 
 
-def run(settings: Settings) -> int:
-    """Call until the count is reached or a stop signal comes; the exit code."""
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None  # noqa: S101 - the main thread runs this
-    writer = SampleWriter(
-        sys.stdout, settings.encode, lambda: signal.pthread_kill(main_thread, signal.SIGTERM)
-    )
+def run(settings: Settings, stop: threading.Event) -> int:
+    """Call until the count is reached or `stop` is set; the exit code."""
     channel = open_channel(settings.variant, settings.destination)
+    writer = SampleWriter(sys.stdout, settings.encode, on_broken=stop.set)
     caller = Caller(
         settings.variant, channel, name=settings.name, deadline_s=settings.deadline_s, record=writer.record
     )
     log.info("%s calls %s, %g/s", settings.variant, settings.destination.target, settings.pacer.rate)
-    sent = caller.run(settings.pacer, lambda wait_s: signal.sigtimedwait(STOP_SIGNALS, wait_s) is not None)
+    sent = caller.run(settings.pacer, stop.wait)
     caller.wait_idle()
     writer.close()
     channel.close()
@@ -91,14 +87,22 @@ def run(settings: Settings) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 2 for settings that can not work."""
-    # Blocked before any thread exists, so that only the pace loop takes them.
+    # Blocked before any thread exists, so that only the thread that waits for them takes them. (The pace loop does not wait
+    # with sigtimedwait itself: interrupted by SIGSTOP and SIGCONT, CPython's answers as if a signal had come.)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stop = threading.Event()
+    threading.Thread(target=_await_signal, args=(stop,), name="signals", daemon=True).start()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return run(parse_settings(argv, os.environ))
+        return run(parse_settings(argv, os.environ), stop)
     except SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - a user's mistake: the message says it, a traceback hides it
         return 2
+
+
+def _await_signal(stop: threading.Event) -> None:
+    signal.sigwait(STOP_SIGNALS)
+    stop.set()
 
 
 def _make_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -35,6 +35,15 @@ from demo_server.xds_resources import (
     watch_file,
 )
 
+_CONNECTION_LIMIT = {
+    "name": "envoy.resource_monitors.global_downstream_max_connections",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3."
+        "DownstreamConnectionsConfig",
+        "max_active_downstream_connections": 10_000,
+    },
+}
+
 
 def render_files(
     rules: Rules,
@@ -65,6 +74,8 @@ def make_bootstrap(admin_socket: str) -> str:
     bootstrap: Json = {
         "node": {"id": "ingress-gateway", "cluster": "ingress-gateway"},
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
+        # Envoy asks for a limit; it is far above what one gateway of one worker thread can serve.
+        "overload_manager": {"resource_monitors": [_CONNECTION_LIMIT]},
         "dynamic_resources": {"cds_config": watch_file("cds.json"), "lds_config": watch_file("lds.json")},
     }
     return json.dumps(bootstrap, indent=1)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -64,6 +65,13 @@ class GreeterProcess:
         return self.program.process
 
 
+def count_connections(port: int) -> int:
+    """Established connections of a local server's port; gRPC's sockets are in either table."""
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    rows = [line.split() for table in tables for line in table.read_text().splitlines()]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
 Start = Callable[..., Program]
 StartGreeter = Callable[..., GreeterProcess]
 
@@ -114,3 +122,21 @@ def start_greeter(start: Start) -> StartGreeter:
         return GreeterProcess(program, host, int(found[1]))
 
     return run
+
+
+@pytest.fixture
+def connections() -> Callable[[int], int]:
+    """How many connections a local server's port holds."""
+    return count_connections
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Finds a port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return int(sock.getsockname()[1])
+
+    return find

@@ -3,7 +3,6 @@
 import collections
 import datetime
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,14 +73,8 @@ class Front:
         )
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
+def front(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Front]:
     """Envoy with no endpoint yet."""
     directory = tmp_path / "xds"
     directory.mkdir()
@@ -126,7 +119,7 @@ def test_endpoint_that_leaves_finishes_its_call(front: Front, start_greeter) -> 
         assert pod_of(call.result().message) == "greeter-slow"
 
 
-def test_refused_connection_is_tried_on_another_pod(front: Front, start_greeter) -> None:
+def test_refused_connection_is_tried_on_another_pod(front: Front, start_greeter, free_port) -> None:
     """With one dead endpoint of two, every call still succeeds; with only dead ones, calls are UNAVAILABLE."""
     alive = start_greeter("greeter-alive")
     dead = ("127.0.0.1", free_port())
