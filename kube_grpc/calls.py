@@ -1,0 +1,299 @@
+"""The four kinds of multi-callables: each call picks a member, runs on that member's own channel, and is
+counted there.
+
+Rule: what the caller passes goes on unchanged to grpc's multi-callable of the chosen member, and what that
+returns (a response, a future, an iterator) comes back unchanged.
+
+A blocking unary-unary call is tried again on another member if it provably never left this process: gRPC said
+that it had no connection to send it on, and named this very member's address as the one it could not connect
+to. Once; or, with wait_for_ready, until the deadline. Nothing else is retried: a stream refused by the server
+(RST_STREAM, GOAWAY) can not be told, in Python, from a server that passes on such an error of its own
+upstream; nor a broken connection from a request that was carried out. Futures and streams are never retried.
+
+With no member: `Pool.wait` says who waits for what. Futures and streaming calls wait in the caller's thread,
+and fail by the object they return, as gRPC's do.
+"""
+
+# ruff: noqa: FBT001  # the signatures are those of grpc's multi-callables
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from kube_grpc.member import Member
+from kube_grpc.outcome import NoMemberError
+from kube_grpc.pool import Pool
+
+# What C-core says when the policy of a channel (round_robin, pick_first) has no connection to send a call on.
+_NOT_CONNECTED = (
+    "connections to all backends failing; last error: ",
+    "failed to connect to all addresses; last error: ",
+)
+
+
+class Method:
+    """What a multi-callable is made of; compared by identity. `kind` is the method of grpc.Channel that makes
+    it.
+    """
+
+    __slots__ = ("is_registered", "kind", "name", "request_serializer", "response_deserializer")
+
+    def __init__(
+        self, kind: str, name: str, serializer: Any, deserializer: Any, *, is_registered: bool
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.request_serializer = serializer
+        self.response_deserializer = deserializer
+        self.is_registered = is_registered
+
+    def bind(self, member: Member) -> Any:
+        """The multi-callable of that member's channel; made once per member and shared by all stubs."""
+        bound = member.methods.get(self)
+        if bound is None:
+            # `_registered_method` is what generated stubs pass: gRPC then looks the method up once, not in
+            # each call.
+            bound = getattr(member.channel, self.kind)(
+                self.name,
+                self.request_serializer,
+                self.response_deserializer,
+                _registered_method=self.is_registered,
+            )
+            member.methods[self] = bound
+        return bound
+
+
+class _Caller:
+    """What the four kinds share."""
+
+    __slots__ = ("_method", "_pool")
+
+    def __init__(self, pool: Pool, method: Method) -> None:
+        self._pool = pool
+        self._method = method
+
+    def _enter(self, timeout: float | None, wait_for_ready: bool | None) -> tuple[Member, float | None]:
+        """A member, and what is left of the timeout after waiting for it."""
+        member = self._pool.enter()
+        if member is not None:
+            return member, timeout
+        began_at = time.monotonic()
+        member = self._pool.wait(timeout, is_patient=wait_for_ready is True)
+        return member, None if timeout is None else max(0.0, timeout - (time.monotonic() - began_at))
+
+    def _start(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
+        """Start a call that goes on after this returns; it is over when gRPC says so."""
+        try:
+            member, timeout = self._enter(timeout, arguments[2])
+        except NoMemberError as error:
+            return error
+        try:
+            bound = self._method.bind(member)
+            call = getattr(bound, verb)(request, timeout, *arguments)
+        except BaseException:
+            member.leave()
+            raise
+        if not call.add_callback(member.leave):
+            member.leave()  # Over before it could be asked to tell.
+        return call
+
+    def _block(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
+        """One attempt of a call that is over when this returns."""
+        member, timeout = self._enter(timeout, arguments[2])
+        try:
+            return getattr(self._method.bind(member), verb)(request, timeout, *arguments)
+        finally:
+            member.leave()
+
+
+class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
+    """One request, one response."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Blocks; the response. Raises grpc.RpcError."""
+        return self._attempt("__call__", request, timeout, metadata, credentials, wait_for_ready, compression)
+
+    def with_call(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """The response, and the call it came by."""
+        return self._attempt(
+            "with_call", request, timeout, metadata, credentials, wait_for_ready, compression
+        )
+
+    def future(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """A call that is also a future."""
+        return self._start("future", request, timeout, metadata, credentials, wait_for_ready, compression)
+
+    def _attempt(
+        self,
+        verb: str,
+        request: Any,
+        timeout: float | None,
+        metadata: Any,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+        compression: grpc.Compression | None,
+    ) -> Any:
+        """`_block`, written out because it is the path of nearly all calls, and with the second attempt."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        member = self._pool.enter()
+        if member is None:
+            member, timeout = self._enter(timeout, wait_for_ready)
+        is_second = False
+        while True:
+            try:
+                bound = self._method.bind(member)
+                call = bound if verb == "__call__" else bound.with_call
+                # Not gRPC's wait_for_ready: it would bind the call to this member, even if that never comes
+                # back.
+                return call(request, timeout, metadata, credentials, None, compression)
+            except grpc.RpcError as error:
+                if (is_second and not wait_for_ready) or not _never_left(error, member):
+                    raise
+                other = self._find_other(member, deadline, wait_for_ready)
+                if other is None:
+                    raise
+            finally:
+                member.leave()
+            member, is_second = other, True
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _find_other(
+        self, failed: Member, deadline: float | None, wait_for_ready: bool | None
+    ) -> Member | None:
+        if not wait_for_ready:
+            return self._pool.enter_other(failed)
+        return self._pool.wait(
+            None if deadline is None else max(0.0, deadline - time.monotonic()),
+            is_patient=True,
+            other_than=failed,
+        )
+
+
+class UnaryStream(_Caller, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
+    """One request, a stream of responses."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """An iterator over the responses, which is also the call."""
+        return self._start("__call__", request, timeout, metadata, credentials, wait_for_ready, compression)
+
+
+class StreamUnary(_Caller, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
+    """A stream of requests, one response."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Iterator[Any],
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Blocks; the response. Raises grpc.RpcError."""
+        return self._block(
+            "__call__", request_iterator, timeout, metadata, credentials, wait_for_ready, compression
+        )
+
+    def with_call(
+        self,
+        request_iterator: Iterator[Any],
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """The response, and the call it came by."""
+        return self._block(
+            "with_call", request_iterator, timeout, metadata, credentials, wait_for_ready, compression
+        )
+
+    def future(
+        self,
+        request_iterator: Iterator[Any],
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """A call that is also a future."""
+        return self._start(
+            "future", request_iterator, timeout, metadata, credentials, wait_for_ready, compression
+        )
+
+
+class StreamStream(_Caller, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
+    """A stream of requests, a stream of responses."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Iterator[Any],
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """An iterator over the responses, which is also the call."""
+        return self._start(
+            "__call__", request_iterator, timeout, metadata, credentials, wait_for_ready, compression
+        )
+
+
+def _never_left(error: grpc.RpcError, member: Member) -> bool:
+    """Whether gRPC failed the call for want of a connection to this member, so that no server has seen it.
+
+    The address makes it a proof: a server may return such a text about an upstream of its own, but not about
+    itself.
+    """
+    if isinstance(error, NoMemberError) or error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return False
+    details = error.details()
+    return (
+        details is not None and details.startswith(_NOT_CONNECTED) and f"{member.endpoint.uri}: " in details
+    )

@@ -1,0 +1,226 @@
+"""`Channel`: a grpc.Channel over all pods of a Service.
+
+Rule: whatever takes a grpc.Channel (a stub, grpc.intercept_channel, grpc.channel_ready_future, gRPC's own
+health and reflection clients) takes this one and need not know.
+
+Holds no logic of its own: members are the pool's matter, calls are those of `calls`.
+"""
+
+# ruff: noqa: FBT001, FBT002, ARG002  # the signatures are those of grpc.Channel
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from kube_grpc import calls
+from kube_grpc.hooks import Hook
+from kube_grpc.options import Options
+from kube_grpc.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One member at one moment, for a person or a metric. `state` is gRPC's; `in_flight` counts calls."""
+
+    peer: str
+    pod: str | None
+    state: str
+    is_serving: bool
+    is_terminating: bool
+    is_orphaned: bool
+    in_flight: int
+
+
+class Channel(grpc.Channel):
+    """A channel whose calls go to the pods behind a Kubernetes Service.
+
+    `target`: "name.namespace.svc.cluster.local:50051", shorter forms as in `target`. `mode`: "watch" follows
+    the EndpointSlices as they change; "poll" lists them every `refresh_interval_s`, pings each member every
+    `ping_interval_s`, and leaves out one that fails until the next refresh. `policy`: "round_robin" or
+    "random". `ping`: called with a grpc.Channel to one member; raising (or a future that fails) means that it
+    does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
+    is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None for plaintext. The
+    Service's name is the authority. `options`: gRPC channel arguments for the connections to pods, after and
+    over those that this package sets. `drain_grace_s`: how long calls in flight on a pod that left may go on.
+    `hook`: called with each event of `hooks`. `api_client`, `kubeconfig`, `context`: how to reach the
+    Kubernetes API, see `access`.
+
+    Raises TargetError, OptionError, AccessError. An API server that can not be reached is not an error here:
+    calls say so.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        mode: str = "watch",
+        policy: str = "round_robin",
+        ping: Callable[[Any], object] | None = None,
+        ping_interval_s: float = 1.0,
+        refresh_interval_s: float = 60.0,
+        drain_grace_s: float = 30.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        hook: Hook | None = None,
+        api_client: Any = None,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+    ) -> None:
+        checked = Options(
+            mode=mode,
+            policy=policy,
+            ping=ping,
+            ping_interval_s=ping_interval_s,
+            refresh_interval_s=refresh_interval_s,
+            drain_grace_s=drain_grace_s,
+            credentials=credentials,
+            options=tuple(options),
+            hook=hook,
+            api_client=api_client,
+            kubeconfig=kubeconfig,
+            context=context,
+        )
+        session = Session(target, checked)
+        self._join(session, session.close)
+
+    @classmethod
+    def over(cls, session: Session, on_close: Callable[[], None]) -> Channel:
+        """A channel over a session that it shares; closing it calls `on_close`, once."""
+        channel = cls.__new__(cls)
+        channel._join(session, on_close)  # noqa: SLF001  # its own class
+        return channel
+
+    def _join(self, session: Session, on_close: Callable[[], None]) -> None:
+        self._pool = session.pool
+        self._on_close: Callable[[], None] | None = on_close
+        self._lock = threading.Lock()
+        self._methods: dict[tuple[Any, ...], calls.Method] = {}
+
+    def members(self) -> tuple[MemberView, ...]:
+        """Who is in the pool now, in the order of addresses."""
+        picker = self._pool.picker
+        serving = () if picker is None else picker.members
+        return tuple(
+            MemberView(
+                peer=item.endpoint.uri,
+                pod=item.endpoint.pod,
+                state=item.state.name,
+                is_serving=item in serving,
+                is_terminating=item.endpoint.terminating,
+                is_orphaned=item.endpoint.orphaned,
+                in_flight=len(item.in_flight),
+            )
+            for item in sorted(self._pool.members, key=lambda item: item.key)
+        )
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.UnaryUnary:
+        """A multi-callable as grpc.Channel.unary_unary makes."""
+        return calls.UnaryUnary(
+            self._pool,
+            self._intern(
+                "unary_unary", method, request_serializer, response_deserializer, _registered_method
+            ),
+        )
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.UnaryStream:
+        """A multi-callable as grpc.Channel.unary_stream makes."""
+        return calls.UnaryStream(
+            self._pool,
+            self._intern(
+                "unary_stream", method, request_serializer, response_deserializer, _registered_method
+            ),
+        )
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.StreamUnary:
+        """A multi-callable as grpc.Channel.stream_unary makes."""
+        return calls.StreamUnary(
+            self._pool,
+            self._intern(
+                "stream_unary", method, request_serializer, response_deserializer, _registered_method
+            ),
+        )
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.StreamStream:
+        """A multi-callable as grpc.Channel.stream_stream makes."""
+        return calls.StreamStream(
+            self._pool,
+            self._intern(
+                "stream_stream", method, request_serializer, response_deserializer, _registered_method
+            ),
+        )
+
+    def subscribe(
+        self,
+        callback: Callable[[grpc.ChannelConnectivity], None],
+        try_to_connect: bool | None = False,
+    ) -> None:
+        """READY while a member serves; CONNECTING while there is hope; TRANSIENT_FAILURE else; SHUTDOWN once
+        closed.
+        """
+        self._pool.announcer.subscribe(callback)
+
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        """No more states for this callback; unknown ones are ignored."""
+        self._pool.announcer.unsubscribe(callback)
+
+    def close(self) -> None:
+        """Give up the pool; the last to do so ends it, with all calls under way. Again is no error."""
+        with self._lock:
+            on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _intern(
+        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
+    ) -> calls.Method:
+        """One Method for equal arguments, however many stubs are made: members keep one multi-callable for
+        each.
+        """
+        key = (kind, name, serializer, deserializer, bool(is_registered))
+        with self._lock:
+            if key not in self._methods:
+                self._methods[key] = calls.Method(
+                    kind, name, serializer, deserializer, is_registered=bool(is_registered)
+                )
+            return self._methods[key]

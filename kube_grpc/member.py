@@ -1,0 +1,79 @@
+"""One pod as the pool holds it: its endpoint, its connection, its calls in flight.
+
+Rule: `endpoint`, `state`, `is_responsive` and `is_retired` are written by the pool's keeper alone and read by
+anybody. Calls are counted by anybody, without a lock: `in_flight` is a deque, whose append, pop and len are
+atomic.
+
+A call first counts itself and then looks at `is_retired`; the keeper first sets it and then looks at the
+count. So either the call sees that it must choose another member, or the keeper sees that it has to wait for
+the call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from kube_grpc.endpoints import Endpoint, Key
+
+Connectivity = grpc.ChannelConnectivity
+
+
+class Member:
+    """A connection to one pod."""
+
+    __slots__ = (
+        "_on_last_call",
+        "channel",
+        "drain_by",
+        "endpoint",
+        "in_flight",
+        "is_responsive",
+        "is_retired",
+        "key",
+        "methods",
+        "state",
+        "watcher",
+    )
+
+    def __init__(
+        self, endpoint: Endpoint, channel: grpc.Channel, on_last_call: Callable[[Member], None]
+    ) -> None:
+        self.endpoint = endpoint
+        self.key: Key = endpoint.key
+        self.channel = channel
+        self.state = Connectivity.IDLE
+        self.is_responsive = True  # What the last ping said.
+        self.is_retired = False  # No new calls.
+        self.drain_by: float | None = None  # Monotonic; calls that still run then are cancelled.
+        self.in_flight: deque[None] = deque()
+        self.methods: dict[Any, Any] = {}  # Multi-callables of this channel, by `calls.Method`.
+        self.watcher: Callable[[Connectivity], None] | None = None
+        self._on_last_call = on_last_call
+
+    @property
+    def is_connected(self) -> bool:
+        """Calls sent now go out at once."""
+        return self.state is Connectivity.READY and self.is_responsive and not self.is_retired
+
+    @property
+    def may_connect(self) -> bool:
+        """It has not failed yet: worth waiting for."""
+        return self.state in (Connectivity.IDLE, Connectivity.CONNECTING) and not self.is_retired
+
+    def enter(self) -> bool:
+        """Count one call; False, and not counted, if the member takes no new calls."""
+        self.in_flight.append(None)
+        if self.is_retired:
+            self.leave()
+            return False
+        return True
+
+    def leave(self) -> None:
+        """The call that `enter` counted is over."""
+        self.in_flight.pop()
+        if self.is_retired and not self.in_flight:
+            self._on_last_call(self)

@@ -1,0 +1,78 @@
+"""A running pool: the pool, the discovery that feeds it, the pings, and their threads.
+
+Rule: whoever opened it closes it; `close` ends all threads, and waits for them no longer than `_JOIN_S`.
+(Only a request to an API server that does not answer can take longer; that thread ends at the request's
+time-out, after a few seconds.)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Protocol
+
+from kube_grpc import target as targets
+from kube_grpc.access import Access
+from kube_grpc.options import Options
+from kube_grpc.pings import Pinger
+from kube_grpc.poll import Poll
+from kube_grpc.pool import Pool
+from kube_grpc.slices import SliceReader
+from kube_grpc.watch import Watch
+
+_JOIN_S = 2.0
+
+
+class Worker(Protocol):
+    """Something with a thread of its own."""
+
+    def run(self) -> None:
+        """Runs until `stop`."""
+        ...
+
+    def stop(self) -> None:
+        """From any thread: end `run` soon. Again is no error."""
+        ...
+
+
+class Session:
+    """Starts with construction. Raises TargetError and AccessError; an API that is away is no error."""
+
+    def __init__(self, text: str, options: Options) -> None:
+        rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
+        self._access = Access(
+            api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context
+        )
+        namespace = None if targets.has_namespace(text) else self._access.find_namespace()
+        self.target = targets.parse(text, namespace=namespace)
+        self.pool = Pool(self.target, options, rng=rng)
+        reader = SliceReader(self._access, self.target.namespace, self.target.service)
+        port = self.target.port
+        self._workers: list[Worker] = [
+            Watch(reader, port, self.pool, rng=rng)
+            if options.mode == "watch"
+            else Poll(reader, port, self.pool, interval_s=options.refresh_interval_s, rng=rng)
+        ]
+        if options.mode == "poll" or options.ping is not None:
+            pool = self.pool
+            self._workers.append(
+                Pinger(lambda: pool.members, options.ping, pool.pinged, interval_s=options.ping_interval_s)
+            )
+        self._threads = [
+            threading.Thread(
+                target=item.run, name=f"kube-grpc {self.target} {type(item).__name__.lower()}", daemon=True
+            )
+            for item in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End everything; calls under way are cancelled. Again is no error."""
+        for worker in self._workers:
+            worker.stop()
+        self.pool.close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_S)
+        self._access.close()

@@ -1,0 +1,149 @@
+"""Discovery by watching: three loops, one for each scale of failure.
+
+    run              for ever: reports every failure, waits, starts over
+    _list_then_watch one list and all watches after it: ends when the revision has expired or the API fails
+    _follow          one connection: ends when the server ends it, or resumes once if it was cut
+
+Rule: each loop handles the failures of its own scale only. Whatever fails, what was known stays known
+(`endpoints`), so a failure never takes an address away. All waiting can be interrupted by `stop`.
+
+Does not open connections to pods, and does not decide what to do with the set it reports.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kube_grpc import endpoints
+from kube_grpc.backoff import Backoff
+from kube_grpc.endpoints import EndpointSet, Known
+from kube_grpc.errors import DiscoveryError
+from kube_grpc.slices import SliceReader
+
+_LOGGER = logging.getLogger("kube_grpc")
+
+
+class Report(Protocol):
+    """Whoever wants to know the endpoints. All methods return at once."""
+
+    def found(self, wanted: EndpointSet) -> None:
+        """The full set, whenever the API told something."""
+        ...
+
+    def works(self) -> None:
+        """Discovery is complete: for a watch, that it stands, and not only that a list was answered."""
+        ...
+
+    def failed(self, error: DiscoveryError) -> None:
+        """One attempt failed; what was found stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Times of the watch.
+
+    `connection_s`: the server is asked to end each watch after this, less up to a fifth by lot; a watch that
+    is still silent at that time plus the read timeout is half-open. So this bounds how long a dead connection
+    can hide changes, at the price of one request each time. `shortest_s`: a connection that ends sooner and
+    empty counts as a failure.
+    """
+
+    connection_s: int = 60
+    shortest_s: float = 1.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Watch:
+    """Watches one Service and reports each change as a full set."""
+
+    def __init__(
+        self,
+        reader: SliceReader,
+        port: int | str,
+        report: Report,
+        *,
+        pace: Pace | None = None,
+        rng: random.Random,
+    ) -> None:
+        self._reader = reader
+        self._port = port
+        self._report = report
+        self._pace = Pace() if pace is None else pace
+        self._rng = rng
+        self._stopped = threading.Event()
+        self._known = Known()
+        self._failures = 0  # in a row
+        self._cuts = 0  # connections cut since the last event
+        self._revision = ""
+
+    def run(self) -> None:
+        """Runs until `stop`; for a thread of its own."""
+        while not self._stopped.is_set():
+            try:
+                self._list_then_watch()
+            except DiscoveryError as error:
+                self._endure(error)
+            except Exception as error:
+                # Nothing may end this loop: a pool without discovery looks well until its pods are replaced.
+                _LOGGER.exception("discovery of %s: unforeseen error", self._reader)
+                self._endure(DiscoveryError(f"unforeseen {type(error).__name__}: {error}", kind="unforeseen"))
+
+    def stop(self) -> None:
+        """Ends `run` at once, also in the middle of a wait or a read."""
+        self._stopped.set()
+        self._reader.cancel()
+
+    def _endure(self, error: DiscoveryError) -> None:
+        if self._stopped.is_set():
+            return
+        self._failures += 1
+        # Expired once is the normal way to be told to list again; twice without a success between is not.
+        if error.kind == "expired" and self._failures == 1:
+            return
+        self._report.failed(error)
+        self._stopped.wait(self._pace.backoff.delay_s(self._failures, self._rng))
+
+    def _list_then_watch(self) -> None:
+        slices, self._revision = self._reader.list()
+        self._publish(endpoints.relist(self._known, slices))
+        self._cuts = 0
+        while not self._stopped.is_set():
+            try:
+                self._follow()
+            except DiscoveryError as error:
+                # A cut connection is resumed at once from the last revision. Cut again before an event came
+                # through, it is a failure of the scale above.
+                self._cuts += 1
+                if error.kind != "broken" or self._cuts > 1:
+                    raise
+
+    def _follow(self) -> None:
+        started_at = time.monotonic()
+        duration_s = round(self._pace.connection_s * self._rng.uniform(0.8, 1.0))
+        events = self._reader.watch(self._revision, duration_s=max(1, duration_s))
+        self._failures = 0
+        self._report.works()
+        brought_nothing = True
+        for event in events:
+            brought_nothing = False
+            self._cuts = 0
+            self._take(event)
+        lasted_s = time.monotonic() - started_at
+        if brought_nothing and lasted_s < self._pace.shortest_s:
+            msg = f"the API server ended a watch after {lasted_s:.3f} s without an event"
+            raise DiscoveryError(msg, kind="answer")
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self._revision = event["object"]["metadata"]["resourceVersion"]
+        if event["type"] != "BOOKMARK":
+            self._publish(endpoints.fold(self._known, event["type"], event["object"]))
+
+    def _publish(self, known: Known) -> None:
+        self._known = known
+        self._report.found(endpoints.resolve(known, self._port))
