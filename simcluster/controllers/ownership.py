@@ -11,7 +11,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from simcluster.controllers.metadata import is_deleting, labels_of, matches_selector, name_of, uid_of
+from simcluster.controllers.metadata import is_deleting, labels_of, name_of, uid_of
+from simcluster.selectors import from_label_selector
 from simcluster.store import Object
 
 
@@ -48,9 +49,11 @@ class Claim:
 def claim(owner: Object, candidates: Iterable[Object]) -> Claim:
     """Sort candidates, by `owner`'s spec.selector, into kept, to be adopted and to be released."""
     kept, adopt, release = [], [], []
+    selector = owner["spec"].get("selector")
+    requirements = () if selector is None else from_label_selector(selector)
     for obj in candidates:
-        controller = controller_of(obj)
-        matching = matches_selector(owner["spec"].get("selector"), labels_of(obj))
+        controller, labels = controller_of(obj), labels_of(obj)
+        matching = selector is not None and all(each.matches(labels) for each in requirements)
         if controller is not None and controller["uid"] != uid_of(owner):
             continue
         if controller is not None and matching:

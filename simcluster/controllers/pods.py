@@ -63,10 +63,10 @@ def ready_since(pod: Object) -> float | None:
 
 def is_available(pod: Object, min_ready_s: float, now: float) -> bool:
     """Whether it has been ready for `min_ready_s`."""
-    if not is_ready(pod):
-        return False
+    if min_ready_s == 0 or not is_ready(pod):
+        return is_ready(pod)
     since = ready_since(pod)
-    return min_ready_s == 0 or (since is not None and since + min_ready_s <= now)
+    return since is not None and since + min_ready_s <= now
 
 
 def available_in(pod: Object, min_ready_s: float, now: float) -> float | None:

@@ -165,6 +165,8 @@ class ReplicaSets:
 
     def _wait_for_availability(self, replica_set: Object, owned: Sequence[Object], now: float) -> None:
         min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
+        if min_ready_s == 0:
+            return
         waits = (pods.available_in(pod, min_ready_s, now) for pod in owned if pods.is_active(pod))
         soonest = min((wait for wait in waits if wait is not None), default=None)
         if soonest is not None:
@@ -204,18 +206,27 @@ def status_for(
     replica_set: Object, owned: Sequence[Object], now: float, *, error: StatusError | None, lacking: int
 ) -> Object:
     """Return the status by the pods that there are; `lacking` is how many were missing when `error` came."""
-    active = [pod for pod in owned if pods.is_active(pod)]
     min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
     template = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    active = labelled = ready = available = terminating = 0
+    for pod in owned:
+        if pods.is_active(pod):
+            active += 1
+            labelled += matches_labels(template, labels_of(pod))
+            is_ready = pods.is_ready(pod)
+            ready += is_ready
+            available += is_ready and pods.is_available(pod, min_ready_s, now)
+        else:
+            terminating += pods.is_terminating(pod)
     counts = {
-        "fullyLabeledReplicas": sum(matches_labels(template, labels_of(pod)) for pod in active),
-        "readyReplicas": sum(pods.is_ready(pod) for pod in active),
-        "availableReplicas": sum(pods.is_available(pod, min_ready_s, now) for pod in active),
+        "fullyLabeledReplicas": labelled,
+        "readyReplicas": ready,
+        "availableReplicas": available,
         "observedGeneration": replica_set["metadata"].get("generation", 0),
     }
     status: dict[str, Any] = {key: value for key, value in counts.items() if value}
-    status["replicas"] = len(active)
-    status["terminatingReplicas"] = sum(pods.is_terminating(pod) for pod in owned)
+    status["replicas"] = active
+    status["terminatingReplicas"] = terminating
     conditions = _conditions(replica_set, now, error, lacking)
     return status | ({"conditions": conditions} if conditions else {})
 
