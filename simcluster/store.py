@@ -126,7 +126,7 @@ class Store:
         self._window = window
         self._log: deque[Event] = deque()
         self._buckets: dict[str, _Bucket] = {}
-        self._listeners: dict[str, list[Listener]] = {}
+        self._listeners: dict[str | None, list[Listener]] = {None: []}
 
     def get(self, key: Key) -> Record | None:
         """Return the newest state of one object."""
@@ -211,8 +211,8 @@ class Store:
             self._log.popleft()
         self.compacted = max(self.compacted, revision)
 
-    def listen(self, resource: str, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each later event of a resource; return what ends that."""
+    def listen(self, resource: str | None, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each later event of a resource (None: of any); return what ends that."""
         listeners = self._listeners.setdefault(resource, [])
         listeners.append(listener)
 
@@ -237,7 +237,7 @@ class Store:
         if len(self._log) > self._window:
             self.compacted = self._log.popleft().revision
         # A copy: a listener may stop listening while it is told.
-        for listener in tuple(self._listeners.get(event.record.key.resource, ())):
+        for listener in (*self._listeners.get(event.record.key.resource, ()), *self._listeners[None]):
             listener(event)
 
     def _require(self, revision: int) -> None:

@@ -17,7 +17,7 @@ def show_scale(obj: Object) -> Object:
     metadata = obj["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     status: Object = {"replicas": obj.get("status", {}).get("replicas", 0)}
-    selector = _show_selector(obj["spec"].get("selector"))
+    selector = show_selector(obj["spec"].get("selector"))
     if selector:
         status["selector"] = selector
     replicas = obj["spec"].get("replicas", 0)
@@ -45,7 +45,8 @@ def rescale(obj: Object, scale: Object) -> Object:
     return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
 
 
-def _show_selector(selector: Object | None) -> str:
+def show_selector(selector: Object | None) -> str:
+    """Return a selector as text, as `kubectl` and Scale show it."""
     if selector is None:
         return ""
     if "matchLabels" not in selector and "matchExpressions" not in selector:

@@ -31,6 +31,8 @@ ABSENT = frozenset(
         "events.k8s.io",
         "resourcequotas",
         # Attaching to, or forwarding into, a process needs SPDY; answered as absent, never half.
+        "bindings",
+        "certificatesigningrequests/approval",
         "pods/attach",
         "pods/portforward",
         "pods/proxy",

@@ -1,0 +1,81 @@
+"""Answers: in which form a client wants one, and how it is written.
+
+The rule it keeps: JSON wherever the client takes it; who accepts only forms that are not written here (protobuf) is
+told so with 406, never given something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from simcluster.errors import NotAcceptable, StatusError
+
+AVAILABLE = ("application/json", "application/yaml", "application/json;stream=watch")
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How to write an answer; `transform` is the kind to write it as, such as Table, empty for its own."""
+
+    transform: str = ""
+    version: str = ""
+    yaml: bool = False
+
+
+PLAIN = Form()
+
+
+def choose_form(accept: str | None, transforms: Sequence[str] = ()) -> Form:
+    """Return the first form of an Accept header that can be written; NotAcceptable if there is none."""
+    if not accept or accept == _JSON:
+        return PLAIN
+    for wanted in accept.split(","):
+        kind, *parameters = (part.strip() for part in wanted.split(";"))
+        given = dict(part.partition("=")[::2] for part in parameters)
+        transform = given.get("as", "")
+        if transform and transform not in transforms:
+            continue
+        if kind in (_JSON, "*/*", "application/*"):
+            return Form(transform, given.get("v", ""))
+        if kind in ("application/yaml", "text/yaml") and not transform:
+            return Form(yaml=True)
+    raise NotAcceptable(AVAILABLE)
+
+
+def answer(
+    body: Any, *, status: int = 200, form: Form = PLAIN, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Write an object."""
+    if form.yaml:
+        # Rarely asked for, and slow to import.
+        import yaml
+
+        text = yaml.safe_dump(body, sort_keys=True)
+        return web.Response(text=text, status=status, content_type="application/yaml", headers=headers)
+    return answer_encoded(orjson.dumps(body), status=status, headers=headers)
+
+
+def answer_encoded(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Write an object that is JSON already."""
+    return web.Response(body=body, status=status, content_type=_JSON, headers=headers)
+
+
+def answer_error(error: StatusError) -> web.Response:
+    """Write a refusal as its Status object."""
+    headers = {}
+    seconds = error.details.get("retryAfterSeconds")
+    if seconds is not None:
+        headers["Retry-After"] = str(seconds)
+    return answer(error.as_object(), status=error.code, headers=headers)
+
+
+def show_success(kind: str, name: str, group: str, uid: str) -> dict[str, Any]:
+    """Return the Status that answers a deletion that is done; `kind` is the plural."""
+    about = {"name": name} | ({"group": group} if group else {}) | {"kind": kind, "uid": uid}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": about}

@@ -1,0 +1,156 @@
+"""Reading the body and the query of a request.
+
+The rule it keeps: a body in an unknown form is refused with the forms that are known; whatever a query says that makes
+no sense is refused with the real text. Nothing of a body is ever executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import web
+
+from simcluster.errors import BadRequest, Invalid, TooLarge, UnsupportedMediaType, unsupported
+from simcluster.registry import DeleteOptions, WriteOptions
+
+LARGEST = 3 * 1024 * 1024
+_READABLE = ("application/json", "application/yaml")
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+_LONGEST_MANAGER = 128
+# The last is how a real server words that none may be given.
+_PROPAGATIONS = ("Foreground", "Background", "Orphan", "nil")
+
+
+async def read_bytes(request: web.BaseRequest) -> bytes:
+    """Return the body; TooLarge above three mebibytes."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge(LARGEST) from error
+
+
+async def read_object(request: web.BaseRequest, kind: str) -> Any:
+    """Return the body as JSON values; None if it is empty."""
+    body = await read_bytes(request)
+    if not body:
+        return None
+    content_type = request.content_type if "Content-Type" in request.headers else _READABLE[0]
+    if content_type == "application/json":
+        return parse_json(body, kind)
+    if content_type in ("application/yaml", "application/x-yaml", "text/yaml"):
+        return parse_yaml(body, kind)
+    raise UnsupportedMediaType((*_READABLE, "application/vnd.kubernetes.protobuf"))
+
+
+def parse_json(body: bytes, kind: str) -> Any:
+    """Return JSON text as values; BadRequest if it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        shown = body[:200].decode(errors="replace")
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+            f"json parse error: {error} ({shown})"
+        ) from error
+
+
+def parse_yaml(body: bytes, kind: str) -> Any:
+    """Return YAML text as values; BadRequest if it is none, or none that JSON has."""
+    try:
+        # What comes back must be JSON: dates, sets and keys that are no texts are refused.
+        return orjson.loads(orjson.dumps(yaml.safe_load(body), default=_refuse))
+    except (yaml.YAMLError, TypeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind}): error converting YAML to JSON: {error}"
+        ) from error
+
+
+def _refuse(value: object) -> None:
+    raise TypeError(f"{value!r} has no form in JSON")
+
+
+def read_write_options(
+    query: Mapping[str, str], warnings: list[str], *, verb: str, agent: str
+) -> WriteOptions:
+    """Return the options of a write; its warnings are added to `warnings`."""
+    kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}[verb]
+    validation = query.get("fieldValidation", "")
+    if validation not in _VALIDATIONS:
+        raise Invalid(f"{kind}.meta.k8s.io", "", [unsupported("fieldValidation", validation, _VALIDATIONS)])
+    manager = query.get("fieldManager", "")
+    if len(manager) > _LONGEST_MANAGER:
+        raise BadRequest(f"fieldManager: Too long: may not be more than {_LONGEST_MANAGER} bytes")
+    chosen: Any = validation if validation else "Warn"
+    return WriteOptions(
+        dry_run=read_dry_run(query, kind),
+        field_validation=chosen,
+        field_manager=manager if manager else agent.partition("/")[0],
+        force=read_flag(query, "force"),
+        warn=warnings.append,
+    )
+
+
+async def read_delete_options(request: web.BaseRequest) -> DeleteOptions:
+    """Return the options of a deletion: from the body if there is one, else from the query."""
+    body = await read_object(request, "DeleteOptions")
+    query = request.query
+    if body is None:
+        grace_s, propagation = read_integer(query, "gracePeriodSeconds"), query.get("propagationPolicy")
+        if propagation is None and "orphanDependents" in query:
+            propagation = "Orphan" if read_flag(query, "orphanDependents") else "Background"
+        given: dict[str, Any] = {}
+        dry_run = read_dry_run(query, "DeleteOptions")
+    else:
+        if not isinstance(body, dict):
+            raise BadRequest("the object provided is unrecognized (must be of type DeleteOptions)")
+        given = body
+        grace_s, propagation = given.get("gracePeriodSeconds"), given.get("propagationPolicy")
+        dry_run = read_dry_run({"dryRun": ",".join(given.get("dryRun") or ())}, "DeleteOptions")
+    if propagation not in (None, *_PROPAGATIONS[:-1]):
+        raise Invalid(
+            "DeleteOptions.meta.k8s.io", "", [unsupported("propagationPolicy", propagation, _PROPAGATIONS)]
+        )
+    if grace_s is not None and not isinstance(grace_s, int):
+        raise BadRequest(
+            "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+        )
+    wanted = given.get("preconditions") or {}
+    return DeleteOptions(
+        grace_s=grace_s,
+        uid=wanted.get("uid"),
+        resource_version=wanted.get("resourceVersion"),
+        propagation=propagation,
+        dry_run=dry_run,
+    )
+
+
+def read_dry_run(query: Mapping[str, str], kind: str) -> bool:
+    """Return whether nothing is to be stored."""
+    said = query.get("dryRun", "")
+    if said not in ("", "All"):
+        raise Invalid(f"{kind}.meta.k8s.io", "", [unsupported("dryRun", [said], ("All",))])
+    return said == "All"
+
+
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """Return a boolean of a query; BadRequest if it is none. Given without a value it is true."""
+    said = query.get(name)
+    if said in ("1", "t", "T", "true", "TRUE", "True", ""):
+        return True
+    if said in (None, "0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise BadRequest(f'strconv.ParseBool: parsing "{said}": invalid syntax')
+
+
+def read_integer(query: Mapping[str, str], name: str) -> int | None:
+    """Return an integer of a query, None if it is not given; BadRequest if it is none."""
+    said = query.get(name, "")
+    if not said:
+        return None
+    digits = said.removeprefix("-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise BadRequest(f'strconv.ParseInt: parsing "{said}": invalid syntax')
+    return int(said)

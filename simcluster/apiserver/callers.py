@@ -1,0 +1,76 @@
+"""Who is calling: a client certificate of the cluster's authority, or a service-account token.
+
+The rule it keeps: nobody is anonymous. A token is believed only while its account, and the pod it was made for, exist
+with the same uid. Neither tokens nor certificates are logged.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from simcluster.authorizer import User
+from simcluster.certificates import read_subject
+from simcluster.errors import Unauthorized
+from simcluster.registry import Registry
+from simcluster.store import Key
+from simcluster.tokens import Bearer, TokenError, TokenIssuer
+
+_KNOWN_CERTIFICATES = 1000
+
+
+class Callers:
+    """Tells users from requests."""
+
+    def __init__(self, registry: Registry, issuer: TokenIssuer) -> None:
+        self._registry = registry
+        self._issuer = issuer
+        self._by_certificate: dict[bytes, User] = {}
+
+    def identify(self, request: web.BaseRequest) -> User:
+        """Return who is calling; Unauthorized if that can not be told."""
+        header = request.headers.get("Authorization")
+        if header is not None:
+            scheme, _, token = header.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthorized
+            return self.identify_token(token.strip())
+        certificate = self._certificate(request)
+        if certificate is None:
+            raise Unauthorized
+        return self._identify_certificate(certificate)
+
+    def identify_token(self, token: str) -> User:
+        """Return whom a service-account token speaks for; Unauthorized if it is not to be believed."""
+        try:
+            bearer = self._issuer.verify(token, now=self._registry.clock())
+        except TokenError as error:
+            raise Unauthorized from error
+        self._require_alive(bearer)
+        return User(bearer.user, bearer.groups)
+
+    def _certificate(self, request: web.BaseRequest) -> bytes | None:
+        transport = request.transport
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
+        # The TLS layer has checked it against the authority already.
+        certificate: bytes | None = None if tls is None else tls.getpeercert(binary_form=True)
+        return certificate
+
+    def _identify_certificate(self, certificate: bytes) -> User:
+        user = self._by_certificate.get(certificate)
+        if user is None:
+            name, groups = read_subject(certificate)
+            user = User(name, (*groups, "system:authenticated"))
+            if len(self._by_certificate) >= _KNOWN_CERTIFICATES:
+                self._by_certificate.clear()
+            self._by_certificate[certificate] = user
+        return user
+
+    def _require_alive(self, bearer: Bearer) -> None:
+        """Refuse the token of an account or pod that is gone."""
+        wanted = [("serviceaccounts", bearer.account, bearer.account_uid)]
+        if bearer.pod:
+            wanted.append(("pods", bearer.pod, bearer.pod_uid))
+        for resource, name, uid in wanted:
+            record = self._registry.store.get(Key(resource, bearer.namespace, name))
+            if record is None or record.object["metadata"]["uid"] != uid:
+                raise Unauthorized

@@ -1,0 +1,90 @@
+"""One request on its way through the server, and the protocols of those who serve it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiohttp import web
+
+from simcluster.apiserver.targets import Target
+from simcluster.authorizer import User
+from simcluster.schema import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was understood and allowed; what is added to `warnings` is told in the answer's headers."""
+
+    request: web.BaseRequest
+    user: User
+    target: Target
+    kind: Resource
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query of the URL; of a parameter that comes twice, the first."""
+        return self.request.query
+
+    @property
+    def accept(self) -> str | None:
+        """Which forms of answer the client takes."""
+        return self.request.headers.get("Accept")
+
+    def warning_headers(self) -> dict[str, str]:
+        """Return the header that carries the warnings."""
+        quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in self.warnings]
+        return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
+
+
+class Execution(Protocol):
+    """A command that runs in a container."""
+
+    def write_stdin(self, data: bytes) -> Awaitable[None] | None:
+        """Give it input."""
+        ...
+
+    def close_stdin(self) -> Awaitable[None] | None:
+        """End its input."""
+        ...
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield what it writes: (1 for stdout or 2 for stderr, data), until it has ended."""
+        ...
+
+    async def wait(self) -> int:
+        """Return its exit code, once it has ended."""
+        ...
+
+    def kill(self) -> Awaitable[None] | None:
+        """End it."""
+        ...
+
+
+class Kubelet(Protocol):
+    """The part of the kubelet that the API server asks."""
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool,
+        previous: bool,
+        since_s: int | None,
+        since_at: float | None,
+        tail_lines: int | None,
+        timestamps: bool,
+        limit_bytes: int | None,
+    ) -> AsyncIterator[bytes]:
+        """Yield a container's log; StatusError says why there is none."""
+        ...
+
+    async def execute(
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> Execution:
+        """Start a command in a container; StatusError says why it can not be."""
+        ...

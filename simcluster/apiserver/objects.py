@@ -1,0 +1,305 @@
+"""The verbs on objects: get, list, watch, create, update, patch, delete, deletecollection.
+
+The rule it keeps: everything that is decided about objects is decided by the registry; here is only HTTP: what a
+request says, and how the answer is written.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from simcluster.apiserver import bodies, tables
+from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
+from simcluster.apiserver.calls import Call
+from simcluster.apiserver.listing import (
+    ListOptions,
+    Page,
+    encode_list,
+    read_list_options,
+    select_page,
+    wait_for_revision,
+)
+from simcluster.apiserver.watching import Encoder, Feed, encode_error, encode_plain
+from simcluster.errors import BadRequest, Expired, NotFound, UnsupportedMediaType
+from simcluster.patches import PatchType
+from simcluster.registry import Object, Registry, Subscription
+from simcluster.selectors import FieldTerm, Selector
+from simcluster.store import Key, Record
+
+_PATCH_TYPES: dict[str, PatchType] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+}
+_LISTED = ("Table", "PartialObjectMetadataList")
+_WATCHED = ("Table", "PartialObjectMetadata")
+# Kinds whose deletion is answered with the object, not with a Status.
+_RETURNED = frozenset(
+    {
+        "pods",
+        "services",
+        "serviceaccounts",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "podtemplates",
+        "storageclasses.storage.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+    }
+)
+
+
+class Objects:
+    """Serves the verbs. `chance` spreads the ends of watches that set none."""
+
+    def __init__(self, registry: Registry, chance: random.Random) -> None:
+        self._registry = registry
+        self._chance = chance
+        self._watching: set[Subscription] = set()
+
+    def close(self) -> None:
+        """End all watches."""
+        for subscription in tuple(self._watching):
+            subscription.close()
+
+    async def get(self, call: Call) -> web.Response:
+        """Answer with one object, or with its Scale."""
+        target = call.target
+        form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
+        said = read_list_options(call.query, target.resource, watch=False).revision
+        if said is not None:
+            await wait_for_revision(self._registry, said)
+        record = self._registry.record(target.resource, target.namespace, target.name)
+        if target.subresource == "scale":
+            return answer(
+                self._registry.get(target.resource, target.namespace, target.name, subresource="scale")
+            )
+        if form.transform == "Table":
+            return self._table(call, Page([record], record.revision))
+        if form.transform:
+            return answer(tables.partial(record.object, form.version))
+        return answer(record.object, form=form) if form.yaml else answer_encoded(record.encoded)
+
+    async def list(self, call: Call) -> web.Response:
+        """Answer with all objects that match, or a page of them."""
+        form = choose_form(call.accept, _LISTED)
+        options = read_list_options(call.query, call.target.resource, watch=False)
+        page = await select_page(self._registry, call.kind, call.target.namespace, options)
+        if form.transform == "Table":
+            return self._table(call, page)
+        if form.transform:
+            return answer(self._partial_list(page, form))
+        encoded = encode_list(call.kind, page)
+        return answer(orjson.loads(encoded), form=form) if form.yaml else answer_encoded(encoded)
+
+    async def watch(self, call: Call) -> web.StreamResponse:
+        """Stream what happens to the objects that match."""
+        form = choose_form(call.accept, _WATCHED)
+        options = _only_named(call, read_list_options(call.query, call.target.resource, watch=True))
+        feed, subscription = await self._open(call, options, self._encoder(call, form))
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
+        response.enable_chunked_encoding()
+        try:
+            await response.prepare(call.request)
+            async for piece in feed:
+                await response.write(piece)
+            await response.write_eof()
+        finally:
+            if subscription is not None:
+                self._watching.discard(subscription)
+                subscription.close()
+        return response
+
+    async def create(self, call: Call) -> web.Response:
+        """Store a new object."""
+        body = await bodies.read_object(call.request, call.kind.kind)
+        options = bodies.read_write_options(call.query, call.warnings, verb="create", agent=_agent(call))
+        created = self._registry.create(call.target.resource, call.target.namespace, body, options=options)
+        return self._written(call, created, status=201)
+
+    async def update(self, call: Call) -> web.Response:
+        """Replace an object, or what a subresource shows of it."""
+        body = await bodies.read_object(call.request, call.kind.kind)
+        options = bodies.read_write_options(call.query, call.warnings, verb="update", agent=_agent(call))
+        target = call.target
+        updated = self._registry.update(
+            target.resource,
+            target.namespace,
+            target.name,
+            body,
+            subresource=_subresource(call),
+            options=options,
+        )
+        return self._written(call, updated)
+
+    async def patch(self, call: Call) -> web.Response:
+        """Change an object, or what a subresource shows of it."""
+        kind = _PATCH_TYPES.get(call.request.content_type)
+        if kind is None:
+            raise UnsupportedMediaType(_PATCH_TYPES)
+        patch = _parse_patch(await bodies.read_bytes(call.request))
+        options = bodies.read_write_options(call.query, call.warnings, verb="patch", agent=_agent(call))
+        target = call.target
+        patched = self._registry.patch(
+            target.resource,
+            target.namespace,
+            target.name,
+            patch,
+            kind,
+            subresource=_subresource(call),
+            options=options,
+        )
+        return self._written(call, patched)
+
+    async def delete(self, call: Call) -> web.Response:
+        """Delete an object, or begin to."""
+        target = call.target
+        options = await bodies.read_delete_options(call.request)
+        uid = self._registry.get(target.resource, target.namespace, target.name)["metadata"]["uid"]
+        last = self._registry.delete(
+            target.resource,
+            target.namespace,
+            target.name,
+            grace_s=options.grace_s,
+            uid=options.uid,
+            resource_version=options.resource_version,
+            propagation=options.propagation,
+            dry_run=options.dry_run,
+        )
+        if not options.dry_run and self._is_there(call, last):
+            return answer(last, status=202 if options.propagation == "Foreground" else 200)
+        if target.resource in _RETURNED:
+            return answer(last)
+        return answer(show_success(target.plural, target.name, target.group, uid))
+
+    async def delete_collection(self, call: Call) -> web.Response:
+        """Delete all objects that match; answer with what they were."""
+        options = await bodies.read_delete_options(call.request)
+        asked = read_list_options(call.query, call.target.resource, watch=False)
+        page = await select_page(self._registry, call.kind, call.target.namespace, asked)
+        body = encode_list(call.kind, page)
+        for record in page.records:
+            try:
+                self._registry.delete(
+                    record.key.resource,
+                    record.key.namespace,
+                    record.key.name,
+                    grace_s=options.grace_s,
+                    propagation=options.propagation,
+                    dry_run=options.dry_run,
+                )
+            except NotFound:
+                # The deletion of an earlier one took it along.
+                continue
+        return answer_encoded(body)
+
+    def _written(self, call: Call, obj: Object, status: int = 200) -> web.Response:
+        form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
+        headers = call.warning_headers()
+        if form.yaml:
+            return answer(obj, status=status, form=form, headers=headers)
+        metadata = obj["metadata"]
+        key = Key(call.target.resource, metadata.get("namespace", ""), metadata["name"])
+        record = self._registry.store.get(key)
+        if form.transform == "PartialObjectMetadata":
+            return answer(tables.partial(obj, form.version), status=status, headers=headers)
+        # What was just stored is encoded for the watchers anyway.
+        stored = record is not None and record.object is obj
+        encoded = record.encoded if stored and record is not None else orjson.dumps(obj)
+        return answer_encoded(encoded, status=status, headers=headers)
+
+    def _is_there(self, call: Call, last: Object) -> bool:
+        metadata = last["metadata"]
+        record = self._registry.store.get(
+            Key(call.target.resource, metadata.get("namespace", ""), metadata["name"])
+        )
+        return record is not None and record.object["metadata"]["uid"] == metadata["uid"]
+
+    def _table(self, call: Call, page: Page) -> web.Response:
+        included = tables.check_included(call.query.get("includeObject", ""))
+        metadata: Object = {"resourceVersion": str(page.revision)}
+        if page.token:
+            metadata["continue"] = page.token
+            if page.remaining is not None:
+                metadata["remainingItemCount"] = page.remaining
+        now = self._registry.clock()
+        return answer(tables.make_table(call.kind, page.records, metadata, now=now, included=included))
+
+    def _partial_list(self, page: Page, form: Form) -> Object:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
+        metadata: Object = {"resourceVersion": str(page.revision)}
+        if page.token:
+            metadata["continue"] = page.token
+        items = [tables.partial(record.object, form.version) for record in page.records]
+        return head | {"metadata": metadata, "items": items}
+
+    def _encoder(self, call: Call, form: Form) -> Encoder:
+        if form.transform == "Table":
+            included = tables.check_included(call.query.get("includeObject", ""))
+            return tables.table_encoder(call.kind, now=self._registry.clock, included=included)
+        return tables.partial_encoder(form.version) if form.transform else encode_plain
+
+    async def _open(
+        self, call: Call, options: ListOptions, encode: Encoder
+    ) -> tuple[Any, Subscription | None]:
+        """Return the lines of a watch, and the subscription that is to be closed after it."""
+        namespace, revision = call.target.namespace, options.revision
+        present: list[Record] = []
+        since = self._registry.revision
+        if revision is not None and revision > 0:
+            await wait_for_revision(self._registry, revision)
+            since = revision
+        if options.initial_events or not revision:
+            present = self._registry.store.list(call.target.resource, namespace)
+            since = self._registry.revision
+        try:
+            subscription = self._registry.watch(call.target.resource, namespace, since)
+        except Expired as error:
+            return _only(encode_error(error)), None
+        self._watching.add(subscription)
+        feed = Feed(
+            call.kind,
+            subscription,
+            options,
+            encode,
+            present=present,
+            revision=lambda: self._registry.revision,
+            chance=self._chance,
+        )
+        return feed.lines(), subscription
+
+
+def _only_named(call: Call, options: ListOptions) -> ListOptions:
+    """Narrow a watch on one name, the old way of asking, to that name."""
+    if not call.target.name:
+        return options
+    named = FieldTerm("metadata.name", call.target.name, equal=True)
+    selector = options.selector
+    return replace(options, selector=Selector(selector.labels, (*selector.fields, named)))
+
+
+async def _only(line: bytes) -> Any:
+    yield line
+
+
+def _agent(call: Call) -> str:
+    return call.request.headers.get("User-Agent", "unknown")
+
+
+def _subresource(call: Call) -> str | None:
+    return call.target.subresource if call.target.subresource else None
+
+
+def _parse_patch(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"error decoding patch: {error}") from error

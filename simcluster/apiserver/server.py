@@ -1,0 +1,330 @@
+"""The API server: TLS, who is calling, whether they may, and who answers.
+
+The rule it keeps: every request is from somebody and allowed by a rule, but for the four public paths; every refusal is
+a Status object, and a fault of ours is a Status too, logged with its cause and without the request's secrets.
+
+It decides nothing about objects; it starts no controllers and no kubelet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import random
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from simcluster.apiserver import kubeconfigs
+from simcluster.apiserver.answers import answer, answer_encoded, answer_error, choose_form
+from simcluster.apiserver.bodies import LARGEST
+from simcluster.apiserver.callers import Callers
+from simcluster.apiserver.calls import Call, Kubelet
+from simcluster.apiserver.discovery import AGGREGATED, AGGREGATED_TYPE, Discovery
+from simcluster.apiserver.objects import Objects
+from simcluster.apiserver.openapi import OpenApi
+from simcluster.apiserver.pod_writes import PodWrites
+from simcluster.apiserver.reviews import Reviews
+from simcluster.apiserver.roles import RegistryRoles
+from simcluster.apiserver.streams import Streams
+from simcluster.apiserver.targets import Target, read_target
+from simcluster.authorizer import Access, User, explain, is_allowed
+from simcluster.certificates import Authority, KeyPair
+from simcluster.errors import Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
+from simcluster.registry import Registry
+from simcluster.tokens import TokenIssuer
+
+_log = logging.getLogger(__name__)
+
+_PUBLIC = ("/livez", "/readyz", "/healthz", "/version")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+_CLOSING_S = 1.0
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class ApiServer:
+    """A running API server; made by `serve`."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        kubelet: Kubelet | None,
+        *,
+        authority: Authority,
+        issuer: TokenIssuer,
+        chance: random.Random,
+    ) -> None:
+        self.registry = registry
+        self.authority = authority
+        self.issuer = issuer
+        self.host = ""
+        self.port = 0
+        self._callers = Callers(registry, issuer)
+        self._roles = RegistryRoles(registry)
+        self._objects = Objects(registry, chance)
+        self._streams = Streams(registry, kubelet)
+        self._reviews = Reviews(registry, issuer, self._callers)
+        self._pods = PodWrites(registry)
+        self._openapi = OpenApi(registry.catalogue)
+        self._discovery: Discovery | None = None
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, as in a kubeconfig."""
+        return f"https://{self.host}:{self.port}"
+
+    @property
+    def endpoint(self) -> kubeconfigs.Endpoint:
+        """Where it is and the authority it is known by."""
+        return {"url": self.url, "authority": self.authority.certificate}
+
+    @property
+    def kubelet(self) -> Kubelet | None:
+        """Who is asked for logs and commands; may be set once the node runs."""
+        return self._streams.kubelet
+
+    @kubelet.setter
+    def kubelet(self, kubelet: Kubelet | None) -> None:
+        self._streams.kubelet = kubelet
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; port 0 takes a free one."""
+        self.host = host
+        server = web.Server(
+            self.handle, request_factory=_make_request, access_log=None, handler_cancellation=True
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            host,
+            port,
+            ssl_context=self._make_tls(),
+            shutdown_timeout=_CLOSING_S,
+            reuse_address=True,
+        )
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        self._discovery = Discovery(self.registry.catalogue, f"{host}:{self.port}")
+
+    async def close(self) -> None:
+        """End all watches, then stop listening."""
+        self._objects.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def issue_client(self, user: str, groups: tuple[str, ...]) -> KeyPair:
+        """Issue a client certificate."""
+        return self.authority.issue_client(user, groups, self._now())
+
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self.registry.clock(), datetime.UTC)
+
+    def _make_tls(self) -> ssl.SSLContext:
+        pair = self.authority.issue_server(
+            _NAMES, sorted({self.host, "127.0.0.1"} - {"localhost"}), self._now()
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=self.authority.certificate.decode())
+        # OpenSSL reads keys from files only; this one is ours alone and gone at once.
+        with tempfile.TemporaryDirectory(prefix="simcluster-") as folder:
+            file = Path(folder) / "server.pem"
+            file.touch(mode=0o600)
+            file.write_bytes(pair.certificate + pair.key)
+            context.load_cert_chain(file)
+        return context
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._answer(request)
+        except StatusError as error:
+            return answer_error(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not look like a broken connection
+            _log.exception("%s %s failed", request.method, request.path)
+            return answer_error(StatusError(f"Internal error occurred: {type(error).__name__}: {error}"))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path.startswith(_PUBLIC) and request.method in ("GET", "HEAD"):
+            return self._public(path)
+        user = self._callers.identify(request)
+        target = read_target(request.method, path, request.query)
+        if target is None:
+            self._require_path(user, request)
+            return self._document(request)
+        self._require(user, target)
+        kind = self.registry.catalogue.resources.get(target.resource)
+        if kind is None or kind.version != target.version:
+            raise ResourceNotFound
+        if target.subresource and target.subresource not in kind.subresources:
+            raise ResourceNotFound
+        call = Call(request, user, target, kind)
+        return await self._handler(call)(call)
+
+    def _handler(self, call: Call) -> Handler:
+        target, kind = call.target, call.kind
+        if target.subresource:
+            return self._subresource_handler(call)
+        if not kind.stored:
+            if target.verb != "create":
+                raise MethodNotAllowed
+            return self._reviews.review
+        if target.verb not in kind.verbs and target.verb != "watch":
+            raise MethodNotAllowed
+        # What is created is posted to the collection; what is changed is named.
+        if bool(target.name) is not (target.verb in ("get", "update", "patch", "delete")):
+            raise MethodNotAllowed
+        objects = self._objects
+        handlers: dict[str, Handler] = {
+            "get": objects.watch if call.query.get("watch") in ("1", "true") else objects.get,
+            "list": objects.list,
+            "watch": objects.watch,
+            "create": objects.create,
+            "update": objects.update,
+            "patch": objects.patch,
+            "delete": objects.delete,
+            "deletecollection": objects.delete_collection,
+        }
+        return handlers[target.verb]
+
+    def _subresource_handler(self, call: Call) -> Handler:
+        special: dict[tuple[str, str], Handler] = {
+            ("log", "get"): self._streams.log,
+            ("exec", "get"): self._streams.exec,
+            ("exec", "create"): self._streams.exec,
+            ("binding", "create"): self._pods.bind,
+            ("eviction", "create"): self._pods.evict,
+            ("token", "create"): self._reviews.token,
+        }
+        sub, verb = call.target.subresource, call.target.verb
+        found = special.get((sub, verb))
+        if found is not None:
+            return found
+        usual: dict[str, Handler] = {
+            "get": self._objects.get,
+            "update": self._objects.update,
+            "patch": self._objects.patch,
+        }
+        if verb not in usual or verb not in call.kind.subresources[sub].verbs:
+            raise MethodNotAllowed
+        return usual[verb]
+
+    def _require(self, user: User, target: Target) -> None:
+        access = Access(
+            target.verb,
+            target.group,
+            target.plural,
+            target.subresource,
+            "" if target.namespace is None else target.namespace,
+            target.name,
+        )
+        if not is_allowed(user, access, self._roles):
+            raise Forbidden(target.resource, target.name, explain(user, access))
+
+    def _require_path(self, user: User, request: web.BaseRequest) -> None:
+        access = Access(request.method.lower(), path=request.path)
+        if not is_allowed(user, access, self._roles):
+            raise Forbidden("", "", explain(user, access))
+
+    def _public(self, path: str) -> web.Response:
+        if path.rstrip("/") == "/version":
+            return answer(self.registry.catalogue.version)
+        return web.Response(text="ok")
+
+    def _document(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, accept = request.path, request.headers.get("Accept")
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed
+        if path.rstrip("/") == "/openapi/v2":
+            choose_form(accept)
+            return answer_encoded(self._openapi.v2())
+        if path.rstrip("/") == "/openapi/v3":
+            return answer(self._openapi.index())
+        if path.startswith("/openapi/v3/"):
+            choose_form(accept)
+            document = self._openapi.v3(path.removeprefix("/openapi/v3/"))
+            return _not_found() if document is None else answer_encoded(document)
+        return self._discover(request, path, accept)
+
+    def _discover(self, request: web.BaseRequest, path: str, accept: str | None) -> web.StreamResponse:
+        found: Any = None
+        if self._discovery is not None and path.startswith("/api"):
+            if (
+                path.strip("/") in ("api", "apis")
+                and choose_form(accept, (AGGREGATED,)).transform == AGGREGATED
+            ):
+                return _answer_aggregated(request, *self._discovery.aggregated(path))
+            found = self._discovery.find(path)
+        return _not_found() if found is None else answer(found)
+
+
+def _answer_aggregated(request: web.BaseRequest, body: bytes, etag: str) -> web.Response:
+    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public"}
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers | {"Content-Type": AGGREGATED_TYPE})
+
+
+def _not_found() -> web.Response:
+    return web.Response(text="404 page not found\n", status=404)
+
+
+def _make_request(
+    message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
+) -> web.BaseRequest:
+    # aiohttp's own limit for bodies is one mebibyte.
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
+
+
+async def serve(
+    registry: Registry,
+    kubelet: Kubelet | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    authority: Authority | None = None,
+    issuer: TokenIssuer | None = None,
+    chance: random.Random | None = None,
+) -> ApiServer:
+    """Start an API server over a registry; ValueError for an address that is not the loopback's."""
+    if host not in _LOOPBACK and not host.startswith("127."):
+        raise ValueError(f"will not listen on {host}\n  allowed: loopback addresses, such as 127.0.0.1")
+    made_at = datetime.datetime.fromtimestamp(registry.clock(), datetime.UTC)
+    server = ApiServer(
+        registry,
+        kubelet,
+        authority=Authority(made_at) if authority is None else authority,
+        issuer=TokenIssuer() if issuer is None else issuer,
+        chance=random.Random() if chance is None else chance,  # noqa: S311 - spreads the ends of watches
+    )
+    await server.start(host, port)
+    return server
+
+
+def write_admin_kubeconfig(server: ApiServer, path: Path, *, cluster: str = "simcluster") -> None:
+    """Write a kubeconfig that may do everything; mode 0600."""
+    pair = server.issue_client(kubeconfigs.ADMINISTRATOR, (kubeconfigs.MASTERS,))
+    kubeconfigs.write_admin_kubeconfig(
+        path, server.endpoint, certificate=pair.certificate, key=pair.key, cluster=cluster
+    )

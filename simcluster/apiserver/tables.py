@@ -1,0 +1,89 @@
+"""Tables: what `kubectl get` asks for instead of objects. Pure.
+
+Source: k8s.io/apiserver pkg/endpoints/handlers/response.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from simcluster.apiserver.columns import COLUMNS, DEFAULT, Column
+from simcluster.apiserver.watching import Encoder
+from simcluster.errors import BadRequest
+from simcluster.schema import Resource
+from simcluster.store import Record
+
+Object = dict[str, Any]
+INCLUDED = ("None", "Metadata", "Object")
+
+
+def check_included(included: str) -> str:
+    """Return how much of each object a row is to hold; BadRequest if it is none of `INCLUDED`."""
+    chosen = included if included else "Metadata"
+    if chosen not in INCLUDED:
+        raise BadRequest(
+            f"unrecognized includeObject value: {included!r}; allowed are None, Metadata and Object"
+        )
+    return chosen
+
+
+def partial(record_object: Object, version: str = "v1") -> Object:
+    """Return only the metadata of an object."""
+    head = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}"}
+    return head | {"metadata": record_object["metadata"]}
+
+
+def make_table(
+    kind: Resource,
+    records: Iterable[Record],
+    metadata: Object,
+    *,
+    now: float,
+    included: str,
+    headed: bool = True,
+) -> Object:
+    """Return the Table of some objects; without `headed` it has no column definitions, as later ones of a watch."""
+    columns = COLUMNS.get(kind.name, DEFAULT)
+    rows = [_row(columns, record.object, now, included) for record in records]
+    table: Object = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    # A real server writes null where there are none.
+    table["columnDefinitions"] = [column.definition() for column in columns] if headed else None
+    return table | {"rows": rows}
+
+
+def _row(columns: tuple[Column, ...], obj: Object, now: float, included: str) -> Object:
+    row: Object = {"cells": [column.cell(obj, now) for column in columns]}
+    if included == "Metadata":
+        row["object"] = partial(obj)
+    elif included == "Object":
+        row["object"] = obj
+    else:
+        row["object"] = None
+    return row
+
+
+def table_encoder(kind: Resource, *, now: Any, included: str) -> Encoder:
+    """Return what writes the events of one watch as Tables; only the first names the columns. `now` is a clock."""
+    headed = True
+
+    def encode(event_type: str, record: Record) -> bytes:
+        nonlocal headed
+        metadata = {"resourceVersion": record.object["metadata"]["resourceVersion"]}
+        table = make_table(kind, [record], metadata, now=now(), included=included, headed=headed)
+        headed = False
+        return orjson.dumps({"type": event_type, "object": table}, option=orjson.OPT_APPEND_NEWLINE)
+
+    return encode
+
+
+def partial_encoder(version: str) -> Encoder:
+    """Return what writes the events of one watch with the objects' metadata alone."""
+
+    def encode(event_type: str, record: Record) -> bytes:
+        shown = {"type": event_type, "object": partial(record.object, version)}
+        return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+    return encode

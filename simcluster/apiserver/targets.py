@@ -1,0 +1,68 @@
+"""What a request is about: verb, resource, namespace, name, subresource, read from method, path and query. Pure.
+
+Source: k8s.io/apiserver pkg/endpoints/request/requestinfo.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_ON_COLLECTIONS = {"get": "list", "delete": "deletecollection"}
+# Subresources of a namespace; any other word after its name is a resource inside it.
+_OF_NAMESPACES = ("status", "finalize")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request for a resource. Empty texts where the request has none; `namespace` is None across all."""
+
+    verb: str
+    group: str
+    version: str
+    plural: str
+    namespace: str | None = None
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def resource(self) -> str:
+        """`plural[.group]`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+def read_target(method: str, path: str, query: Mapping[str, str]) -> Target | None:
+    """Return what a request is about, or None if its path names no resource."""
+    parts = [part for part in path.split("/") if part]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace: str | None = None
+    if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _OF_NAMESPACES:
+        namespace, rest = rest[1], rest[2:]
+    if len(rest) > 3:
+        return None
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    return Target(_verb(method, query, name), group, version, rest[0], namespace, name, subresource)
+
+
+def _verb(method: str, query: Mapping[str, str], name: str) -> str:
+    verb = _VERBS.get(method, method.lower())
+    if not name:
+        verb = _ON_COLLECTIONS.get(verb, verb)
+    # `?watch` alone, as some clients write it, is true.
+    if verb == "list" and query.get("watch", "false") in ("", "1", "true", "True"):
+        return "watch"
+    return verb
