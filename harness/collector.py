@@ -17,13 +17,13 @@ import aiohttp
 
 from harness import samples
 from harness.errors import ApiError, SampleError
-from harness.history import Note
+from harness.history import Note, Said
 from harness.kube import DEPLOYMENTS, ENDPOINT_SLICES, PODS, Kube, Object, Resource
 from harness.manifests import CLIENT_CONTAINER, is_client_pod
 from harness.scene import Scene
 
 _OVERLAP_S = 2.0
-_RETRY_S = 0.1
+_RETRY_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -82,17 +82,18 @@ class _Collector:
         while pod in self._scene.pods:
             restart = self._running(pod)
             if restart is None:
-                if not await self._next_change(pod):
-                    return
+                await self._next_change(pod, None)
                 continue
             client = pod if restart == 0 else f"{pod}#{restart}"
-            if last_at is not None:
-                self._scene.record(Note(self._scene.now(), f"the log of {client} was opened again"))
             try:
                 await self._read(pod, client, last_at)
-            except (ApiError, aiohttp.ClientError, ConnectionError):
-                await asyncio.sleep(_RETRY_S)
+            except (ApiError, aiohttp.ClientError, ConnectionError) as error:
+                self._scene.record(Note(self._scene.now(), f"the log of {client} broke off: {error}"))
             last_at = self._scene.now()
+            # A log ends when its container does. If that is not seen at once, the log alone broke off: open it again.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S):
+                    await self._next_change(pod, restart)
 
     async def _read(self, pod: str, client: str, last_at: float | None) -> None:
         query = {"container": CLIENT_CONTAINER, "follow": "true"}
@@ -105,6 +106,9 @@ class _Collector:
 
     def _take_line(self, client: str, line: str) -> None:
         at = self._scene.now()
+        if not line.lstrip().startswith("{"):
+            self._scene.record(Said(at, client, line[:500]))
+            return
         try:
             self._scene.take_sample(client, samples.parse(line), at)
         except SampleError as error:
@@ -118,11 +122,10 @@ class _Collector:
                 return int(status.get("restartCount", 0))
         return None
 
-    async def _next_change(self, pod: str) -> bool:
-        """Wait until the pod's client runs; False when the pod went instead."""
+    async def _next_change(self, pod: str, restart: int | None) -> None:
+        """"""
         changed = asyncio.Event()
         with self._scene.listening(changed):
-            while pod in self._scene.pods and self._running(pod) is None:
+            while pod in self._scene.pods and self._running(pod) == restart:
                 changed.clear()
                 await changed.wait()
-        return pod in self._scene.pods

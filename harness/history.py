@@ -29,11 +29,23 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line of a client's log that is not a sample, and why."""
+    """A line of a client's log that looks like a sample but is none, and why."""
 
     at: float
     client: str
     reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of a client's log that does not look like a sample: what the program says for people, on stderr.
+
+    Kubernetes hands both streams out as one log.
+    """
+
+    at: float
+    client: str
     text: str
 
 
@@ -103,7 +115,7 @@ class Note:
     text: str
 
 
-Record = Call | BadLine | StepDone | SliceSeen | PodSeen | Note
+Record = Call | BadLine | Said | StepDone | SliceSeen | PodSeen | Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ class History:
 
 _KINDS: dict[str, type[Any]] = {
     "bad_line": BadLine,
+    "said": Said,
     "step": StepDone,
     "slice": SliceSeen,
     "pod": PodSeen,

@@ -178,7 +178,10 @@ class Kube:
         query += [("container", container), ("stdout", "true"), ("stderr", "true")]
         path = PODS.path(namespace, pod, "exec")
         _, url, headers, _, _ = await self._prepare("GET", f"{path}?{urlencode(query)}", None, _JSON)
-        del headers["Content-Type"]
+        del (
+            headers["Content-Type"],
+            headers["Accept"],
+        )  # the API server answers 406 to an upgrade that asks for JSON
         session = self._api.rest_client.pool_manager
         try:
             async with session.ws_connect(url, headers=headers, protocols=_EXEC_PROTOCOLS) as socket:

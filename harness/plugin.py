@@ -14,6 +14,7 @@ scenarios or verdicts.
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,11 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = read(lambda name: _lookup(config, name))
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.inipath is None and config.rootpath == settings.report.resolve():
+        raise pytest.UsageError(
+            f"--k8s-report {settings.report}: pytest took this folder for the project's, and found no settings there\n"
+            f"  write it with an equals sign: --k8s-report={settings.report}"
+        )
     choice = clusters.choose(settings)
     if settings.is_kept and choice.backend == "sim":
         raise pytest.UsageError(
@@ -177,13 +183,11 @@ class ScenarioTest:
             scenario = load(self._shown_path(), settings.variants)
             if scenario is None:
                 pytest.skip(f"it has none of the variants {', '.join(settings.variants or ())}")
-            result = _session(self._config).run(scenario)
+            with _uncaptured(self._config):
+                result = _session(self._config).run(scenario)
+                _show(self._config, lambda **look: scenario_table(result, **look))
         except HarnessError as error:
             pytest.fail(str(error), pytrace=False)
-        _show(
-            self._config,
-            lambda width, is_coloured: scenario_table(result, width=width, is_coloured=is_coloured),
-        )
         if result.verdict != "pass":
             pytest.fail(failures(result), pytrace=False)
         return result
@@ -220,10 +224,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
     terminalreporter.section("ways to reach the service")
     if run.results:
-        _show(
-            config,
-            lambda width, is_coloured: comparison_table(run.results, width=width, is_coloured=is_coloured),
-        )
+        _show(config, lambda **look: comparison_table(run.results, **look))
     folder = config.stash[_SETTINGS].report
     terminalreporter.write_line(
         f"report: {folder / 'report.json'}, judged again by: python -m harness judge {folder}"
@@ -268,10 +269,19 @@ def _marks(file: Path) -> list[pytest.MarkDecorator]:
     return [] if scenario is None else [getattr(pytest.mark, mark) for mark in scenario.marks]
 
 
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """While the block runs.
+
+    What is written reaches the terminal at once, as the progress of a scenario must.
+    """
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
 def _show(config: pytest.Config, render: Any) -> None:
     writer = config.get_terminal_writer()
     width = max(100, writer.fullwidth) if writer.hasmarkup else 120
-    _print(config, render(width, writer.hasmarkup))
+    _print(config, render(width=width, is_coloured=writer.hasmarkup))
 
 
 def _print(config: pytest.Config, text: str) -> None:

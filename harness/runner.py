@@ -25,13 +25,15 @@ from harness.errors import ApiError, HarnessError, StepError
 from harness.history import History, Note, StepDone
 from harness.kube import NAMESPACES, PODS, Kube, Object
 from harness.scenario import Scenario
-from harness.scene import Scene, is_ready, trouble
+from harness.scene import Scene, is_hopeless, is_ready, restarts, trouble
 from harness.steps import Stage, describe, perform
 
 Say = Callable[[str], None]
 READY_S = 120.0
 WARM_S = 60.0
 _DRAIN_S = 5.0
+_BEAT_S = 0.05
+_HELD_UP_S = 0.25
 _LOG_LINES = 15
 
 
@@ -67,6 +69,7 @@ class Run:
         self._began_at: float | None = None
         self._ended_at: float | None = None
         self._failure: str | None = None
+        self._held_up_s = 0.0
         self.namespace = namespace_name(scenario.name, lease.run)
 
     def history(self) -> History:
@@ -127,19 +130,19 @@ class Run:
 
     async def _deploy(self, stage: Stage) -> None:
         objects = manifests.load(self._scenario.manifests)
-        clients, others = (
-            self._choose_clients(objects),
-            [o for o in objects if manifests.client_variant(o) is None],
-        )
-        self._say(f"deploying {len(others)} objects")
-        for found in others:
-            await self._create(stage, found)
-        names = [found["metadata"]["name"] for found in others if found["kind"] == "Deployment"]
-        await self._until_ready(stage, names)
-        self._say(f"deploying {len(clients)} clients")
-        for found in clients:
-            await self._create(stage, found)
-        await self._until_warm(stage, [found["metadata"]["name"] for found in clients])
+        others = [found for found in objects if manifests.client_variant(found) is None]
+        clients = self._choose_clients(objects)
+        try:
+            for part, what in ((others, "objects"), (clients, "clients")):
+                self._say(f"deploying {len(part)} {what}")
+                for found in part:
+                    await self._create(stage, found)
+                await self._until_ready(
+                    [found["metadata"]["name"] for found in part if found["kind"] == "Deployment"]
+                )
+            await self._until_warm([found["metadata"]["name"] for found in clients])
+        except StepError as error:
+            raise StepError("\n".join([str(error), *await self._logs(stage)])) from None
 
     def _choose_clients(self, objects: list[Object]) -> list[Object]:
         by_variant = {manifests.client_variant(found): found for found in objects}
@@ -173,53 +176,79 @@ class Run:
             if not is_there:
                 raise
 
-    async def _until_ready(self, stage: Stage, names: list[str]) -> None:
-        scene, target = self._scene, self._scenario.target
+    async def _until_ready(self, names: list[str]) -> None:
         for name in names:
             self._say(f"waiting for deployment {name}")
-            await self._until(stage, lambda name=name: scene.is_rolled_out(name), READY_S, name)  # type: ignore[misc]  # bound now
+            await self._until(lambda name=name: self._scene.is_rolled_out(name), name)  # type: ignore[misc]  # bound now
+        target = self._scenario.target
         if target.deployment in names:
-            is_settled = lambda: scene.is_settled(target.deployment, target.service)  # noqa: E731
-            await self._until(stage, is_settled, READY_S, target.deployment)
+            await self._until(
+                lambda: self._scene.is_settled(target.deployment, target.service), target.deployment
+            )
 
-    async def _until_warm(self, stage: Stage, names: list[str]) -> None:
+    async def _until(self, is_met: Callable[[], bool], deployment: str) -> None:
+        """Wait until a condition holds, and no longer than a pod of the deployment leaves hope for it."""
+
+        def is_over() -> bool:
+            return is_met() or any(is_hopeless(pod) for pod in self._scene.pods_of(deployment))
+
+        await self._scene.until(is_over, READY_S, lambda: describe(self._scene, deployment))
+        if not is_met():
+            raise StepError(describe(self._scene, deployment))
+
+    async def _until_warm(self, names: list[str]) -> None:
         scene, load = self._scene, self._scenario.load
-        for name in names:
-            self._say(f"waiting for deployment {name}")
-            await self._until(stage, lambda name=name: scene.is_rolled_out(name), READY_S, name)  # type: ignore[misc]  # bound now
         self._say(f"warming up: {load.warm_up} answers for each client")
         wanted = load.clients * len(names)
 
         def is_warm() -> bool:
             return sum(client.answered >= load.warm_up for client in scene.clients.values()) >= wanted
 
-        await scene.until(is_warm, WARM_S, lambda: _cold(scene, load.warm_up, wanted))
+        def is_over() -> bool:
+            return is_warm() or any(is_hopeless(pod) for pod in scene.pods.values())
 
-    async def _until(
-        self, stage: Stage, is_met: Callable[[], bool], timeout_s: float, deployment: str
-    ) -> None:
-        try:
-            await self._scene.until(is_met, timeout_s, lambda: describe(self._scene, deployment))
-        except StepError as error:
-            raise StepError("\n".join([str(error), *await self._logs(stage, deployment)])) from None
+        await scene.until(is_over, WARM_S, lambda: _cold(scene, load.warm_up, wanted))
+        if not is_warm():
+            raise StepError(_cold(scene, load.warm_up, wanted))
 
-    async def _logs(self, stage: Stage, deployment: str) -> list[str]:
-        """The last lines of the logs of the pods that are not ready, for the error."""
+    async def _logs(self, stage: Stage) -> list[str]:
+        """The last lines of the logs of containers that are not ready or have ended, for the error."""
         found = []
-        for pod in self._scene.pods_of(deployment):
-            if is_ready(pod):
+        for name, pod in sorted(self._scene.pods.items()):
+            if is_ready(pod) and not restarts(pod):
                 continue
-            name = pod["metadata"]["name"]
+            query = {"tailLines": str(_LOG_LINES), **({"previous": "true"} if restarts(pod) else {})}
             try:
-                async with stage.kube.lines(
-                    PODS.path(stage.namespace, name, "log"), tailLines=str(_LOG_LINES)
-                ) as lines:
+                async with stage.kube.lines(PODS.path(stage.namespace, name, "log"), **query) as lines:
                     found += [f"  {name}: {line}" async for line in lines]
             except (ApiError, aiohttp.ClientError) as error:
                 found.append(f"  {name}: no log: {error}")
         return found
 
     async def _play(self, stage: Stage) -> None:
+        heartbeat = asyncio.create_task(self._heartbeat())
+        try:
+            await self._act(stage)
+        finally:
+            heartbeat.cancel()
+        if self._held_up_s > _HELD_UP_S:
+            text = (
+                f"this machine was overloaded: the harness was held up for {self._held_up_s:.1f} s at a time"
+            )
+            self._scene.record(Note(self._scene.now(), f"{text}; errors and gaps may be its doing"))
+
+    async def _heartbeat(self) -> None:
+        """How late this process gets to run.
+
+        On a machine that has no time left, every number is about the machine.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            due_at = loop.time() + _BEAT_S
+            await asyncio.sleep(_BEAT_S)
+            self._held_up_s = max(self._held_up_s, loop.time() - due_at)
+
+    async def _act(self, stage: Stage) -> None:
         self._began_at = self._scene.now()
         for step in self._scenario.steps:
             self._say(f"step {step.number} of {len(self._scenario.steps)}: {step.action}")

@@ -20,6 +20,8 @@ from harness.history import BadLine, Call, Endpoint, PodSeen, Record, SliceSeen
 from harness.samples import Sample
 
 Object = dict[str, Any]
+_HOPELESS = frozenset({"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"})
+_CRASHES = 1
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -223,6 +225,19 @@ def restarts(pod: Object) -> int:
     """How often containers of a pod were started again."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
     return sum(each.get("restartCount", 0) for each in statuses)
+
+
+def is_hopeless(pod: Object) -> bool:
+    """Whether a pod waits for something that time does not bring.
+
+    An image that is not there, a program that ends.
+    """
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    for each in statuses:
+        reason = ((each.get("state") or {}).get("waiting") or {}).get("reason")
+        if reason in _HOPELESS or (reason == "CrashLoopBackOff" and each.get("restartCount", 0) >= _CRASHES):
+            return True
+    return False
 
 
 def trouble(pods: Iterable[Object]) -> list[str]:

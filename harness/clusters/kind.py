@@ -100,6 +100,13 @@ def _kind(*arguments: str) -> None:
 def _build(prepare: Iterable[str], images: Sequence[Image], folder: Path, say: Say) -> None:
     context = Path(tempfile.mkdtemp(dir=folder, prefix="images-"))
     say("preparing the folder that images are built from")
+    try:
+        _build_in(context, prepare, images, say)
+    finally:
+        shutil.rmtree(context, ignore_errors=True)
+
+
+def _build_in(context: Path, prepare: Iterable[str], images: Sequence[Image], say: Say) -> None:
     _run([*prepare, str(context)], "preparing the images", _CREATE_S)
     import docker
     from docker.errors import BuildError, DockerException

@@ -27,7 +27,7 @@ def scenario_table(result: Judged, *, width: int, is_coloured: bool) -> str:
     """The table of one scenario, then a line for each verdict that did not pass."""
     parts: list[Table | str] = [_title(result)]
     if result.history.failure is not None:
-        parts.append(f"[red]it did not run to its end:[/] {escape(result.history.failure)}")
+        parts.append(f"[red]it did not run to its end:[/] {escape(result.history.failure.splitlines()[0])}")
     if result.analysis is not None:
         parts.append(_variants(result))
     parts += [_told(verdict, result) for verdict in result.verdicts if verdict.verdict != PASS]
@@ -126,13 +126,15 @@ def _told(verdict: Verdict, result: Judged) -> str:
 
 def _notes(result: Judged) -> Iterable[str]:
     yield from result.notes
-    for found in () if result.analysis is None else result.analysis.variants:
+    variants = () if result.analysis is None else result.analysis.variants
+    for found in variants:
         if found.bad_lines:
-            yield f"{found.name}: {found.bad_lines} line(s) of its logs were no samples; see bad_line in history.jsonl"
+            yield f"{found.name}: {found.bad_lines} broken sample(s) in its logs; see bad_line in history.jsonl"
         if found.lost:
             yield f"{found.name}: {found.lost} sample(s) are missing from its logs"
-        if found.clock_s:
-            yield f"{found.name}: its gaps are exact to {_seconds(found.clock_s)} (clocks)"
+    clock_s = max((found.clock_s for found in variants), default=0.0)
+    if clock_s:
+        yield f"gaps are exact to {_seconds(clock_s)}: the clocks of clients and harness may be that far apart"
 
 
 def _shares(found: VariantResult) -> str:
@@ -183,5 +185,5 @@ def _render(parts: Iterable[Table | str], width: int, *, is_coloured: bool) -> s
         file=target, width=width, force_terminal=is_coloured, no_color=not is_coloured, highlight=False
     )
     for part in parts:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
