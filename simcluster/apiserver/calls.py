@@ -66,7 +66,7 @@ class Execution(Protocol):
 class Kubelet(Protocol):
     """The part of the kubelet that the API server asks."""
 
-    def logs(
+    async def logs(
         self,
         namespace: str,
         pod: str,
@@ -80,7 +80,7 @@ class Kubelet(Protocol):
         timestamps: bool,
         limit_bytes: int | None,
     ) -> AsyncIterator[bytes]:
-        """Yield a container's log; StatusError says why there is none."""
+        """Return the pieces of a container's log; StatusError says why there is none."""
         ...
 
     async def execute(

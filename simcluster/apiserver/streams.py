@@ -43,9 +43,7 @@ class Streams:
         if not pod["spec"].get("nodeName"):
             return web.Response(status=204)
         kubelet = self._require_kubelet()
-        pieces = kubelet.logs(pod["metadata"]["namespace"], target.name, container, **selection)
-        if inspect.isawaitable(pieces):
-            pieces = await pieces
+        pieces = await kubelet.logs(pod["metadata"]["namespace"], target.name, container, **selection)
         iterator = aiter(pieces)
         # The first piece is asked for before the answer begins: until then a refusal can still be a Status.
         first = None if selection["follow"] else await anext(iterator, None)

@@ -57,7 +57,9 @@ class Child:
         return self.ended.done()
 
     async def wait(self) -> int:
-        """The exit code, negative for the signal that ended it. A waiter that is cancelled disturbs no other."""
+        """The exit code, negative for the signal that ended it. A waiter that is cancelled disturbs no
+        other.
+        """
         return await asyncio.shield(self.ended)
 
     def signal(self, number: int, *, group: bool = False) -> None:

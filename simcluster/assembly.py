@@ -1,0 +1,158 @@
+"""A whole cluster in one process: store, registry, API server, controllers, kubelet and network, started and
+stopped.
+
+The rule it keeps: it answers as soon as it can; whatever needs time (images' modules, the proxy) is started
+after that. Stopping ends every process and gives every address back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simcluster import schema
+from simcluster.apiserver.bootstrap import create_bootstrap_objects, publish
+from simcluster.apiserver.server import ApiServer, serve, write_admin_kubeconfig
+from simcluster.controllers import controllers
+from simcluster.controllers.events import Recorder
+from simcluster.controllers.informers import Informers
+from simcluster.controllers.loop import Context
+from simcluster.kubelet.host import Host
+from simcluster.kubelet.images import Images
+from simcluster.kubelet.kubelet import Kubelet
+from simcluster.kubelet.node import measure_capacity
+from simcluster.kubelet.spawner import Spawner
+from simcluster.network.addresses import claim_block
+from simcluster.network.loopback import LoopbackNetwork
+from simcluster.profile import Profile
+from simcluster.registry import Registry
+
+_log = logging.getLogger(__name__)
+_NODE = "simcluster-node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a cluster is to be like. `seed` None takes one from the system."""
+
+    directory: Path
+    kubeconfig: Path
+    version: str
+    profile: Profile
+    images: Images
+    slice_size: int = 2
+    seed: int | None = None
+    port: int = 0
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A running cluster."""
+
+    server: ApiServer
+    spawner: Spawner
+    _controllers: controllers.Controllers
+    _kubelet: Kubelet
+    _network: LoopbackNetwork
+    _informers: Informers
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Start what the first pod will need, without waiting for it."""
+        self._tasks.append(asyncio.create_task(self.spawner.start()))
+
+    async def stop(self) -> None:
+        """End every process at once, then stop listening."""
+        await self._kubelet.stop()
+        await self._network.stop()
+        await self.spawner.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._controllers.close()
+        self._informers.close()
+        await self.server.close()
+
+
+async def start(settings: Settings, clock: Callable[[], float] = time.time) -> Cluster:
+    """Start a cluster; it answers when this returns, and its kubeconfig is written."""
+    seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
+    _log.info("kubernetes %s, profile %s, seed %d", settings.version, settings.profile.name, seed)
+    # Blocks are the machine's, not the cluster's: two clusters of one seed must not want the same one first.
+    block = claim_block(random.Random())  # noqa: S311 -- spreads clusters
+    network = LoopbackNetwork(block)
+
+    def chance(part: str) -> random.Random:
+        """One source of chance for each part, so that one part's use of it does not move another's."""
+        return random.Random(f"{seed}/{part}")  # noqa: S311 -- repeatable on purpose
+
+    catalogue = schema.load(settings.version)
+    registry = Registry(catalogue, clock=clock, chance=chance("names"), addresses=network.service_addresses)
+    create_bootstrap_objects(registry)
+    server = await serve(registry, port=settings.port, chance=chance("watches"))
+    publish(registry, server.host, server.port)
+    running = controllers.start(
+        registry, settings.profile, rng=chance("controllers"), clock=clock,
+        ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
+    )  # fmt: skip
+    informers = Informers(registry)
+    call_later = asyncio.get_running_loop().call_later
+    context = Context(registry, informers, settings.profile, chance("node"), clock, call_later)
+    spawner = Spawner(_modules_of(settings.images), stderr=_open_output(settings.directory))
+    network.follow(context, spawner, settings.directory)
+    await network.start()
+    kubelet = _make_kubelet(settings, context, server, spawner, network)
+    kubelet.start()
+    server.kubelet = kubelet
+    write_admin_kubeconfig(server, settings.kubeconfig)
+    return Cluster(server, spawner, running, kubelet, network, informers)
+
+
+def _make_kubelet(
+    settings: Settings, context: Context, server: ApiServer, spawner: Spawner, network: LoopbackNetwork
+) -> Kubelet:
+    pods = settings.directory / "pods"
+    pods.mkdir(mode=0o700, exist_ok=True)
+    host = Host(
+        node=_NODE,
+        version=context.registry.catalogue.version["gitVersion"],
+        registry=context.registry,
+        informers=context.informers,
+        profile=context.profile,
+        rng=context.rng,
+        clock=context.clock,
+        call_later=context.call_later,
+        recorder=Recorder(context.registry, "kubelet", clock=context.clock, host=_NODE),
+        spawner=spawner,
+        network=network,
+        images=settings.images,
+        directory=pods,
+        endpoint=server.endpoint,
+        api=(server.host, server.port),
+        tokens=server.issuer,
+        capacity=measure_capacity(),
+        import_roots=_find_import_roots(),
+    )
+    return Kubelet(host)
+
+
+def _modules_of(images: Images) -> list[str]:
+    """What the zygote imports: the images' modules, and grpc, which most of them need."""
+    return ["grpc", *images.modules()] if images.has_python() else []
+
+
+def _find_import_roots() -> list[str]:
+    """Where modules come from beside the interpreter's own places: here, and PYTHONPATH."""
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    here = str(Path.cwd())
+    return list(dict.fromkeys([here, *given] if here in sys.path else given))
+
+
+def _open_output(directory: Path) -> int:
+    """Where the zygote's own complaints go; it is this process's log file, too."""
+    return os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,82 @@
+"""The folder of a running cluster, and what is left of clusters that were killed.
+
+The rules it keeps: a folder belongs to the process that holds the lock on its file `owner`; the lock ends
+with the process, however that ends, so a folder without one is nobody's, and the next cluster of this user
+removes it and says so. A folder that the user named is kept.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_OWNER = "owner"
+
+
+def _prefix() -> str:
+    return f"simcluster-{os.getuid()}-"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A locked folder; mode 0700."""
+
+    path: Path
+    owner: BinaryIO
+    is_temporary: bool
+
+    def close(self) -> None:
+        """Give it up; a temporary one is removed with all that is in it."""
+        if self.is_temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.owner.close()
+
+
+def open_directory(path: Path | None) -> Directory:
+    """The folder at `path`, made if need be, or a temporary one; FileExistsError if another cluster lives in
+    it.
+    """
+    if path is not None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = _lock(path)
+        if owner is None:
+            raise FileExistsError(
+                f"{path} is the folder of a running cluster\n  choose another folder, or stop that cluster"
+            )
+        return Directory(path.resolve(), owner, is_temporary=False)
+    made = Path(tempfile.mkdtemp(prefix=_prefix()))
+    owner = _lock(made)
+    if owner is None:
+        raise FileExistsError(f"{made} was taken by another process as soon as it was made")
+    return Directory(made, owner, is_temporary=True)
+
+
+def _lock(path: Path) -> BinaryIO | None:
+    """Lock the folder's owner file; None if another process holds it."""
+    owner = (path / _OWNER).open("ab")
+    try:
+        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner.close()
+        return None
+    return owner
+
+
+def remove_abandoned() -> list[Path]:
+    """Remove the temporary folders of this user's clusters that are dead; returns them."""
+    removed = []
+    for path in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
+        # A folder without the file is one that is being made at this moment, or no cluster's.
+        if path.is_symlink() or path.stat().st_uid != os.getuid() or not (path / _OWNER).exists():
+            continue
+        owner = _lock(path)
+        if owner is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            owner.close()
+            removed.append(path)
+    return removed

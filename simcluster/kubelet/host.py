@@ -1,0 +1,68 @@
+"""What all pods of one node share: the registry, the network, the images, the way to the API."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simcluster.apiserver.kubeconfigs import Endpoint
+from simcluster.controllers.events import Recorder
+from simcluster.controllers.informers import Informers
+from simcluster.controllers.workqueue import CallLater
+from simcluster.kubelet.images import Images
+from simcluster.kubelet.spawner import Spawner
+from simcluster.network.driver import Network
+from simcluster.profile import Profile
+from simcluster.registry import Registry
+from simcluster.tokens import TokenIssuer
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One node. `version` is the kubelet's, `v1.36.3`; `api` is where pods find the API server (host,
+    port).
+    """
+
+    node: str
+    version: str
+    registry: Registry
+    informers: Informers
+    profile: Profile
+    rng: random.Random
+    clock: Callable[[], float]
+    call_later: CallLater
+    recorder: Recorder
+    spawner: Spawner
+    network: Network
+    images: Images
+    directory: Path
+    endpoint: Endpoint
+    api: tuple[str, int]
+    tokens: TokenIssuer
+    capacity: Mapping[str, str] = field(default_factory=dict)
+    import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
+
+    def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:
+        """What a pod's processes have without asking for it."""
+        # `python` in a shell is this interpreter, too.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        found = {
+            "PATH": path,
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "LANG": "C.UTF-8",
+            "HOSTNAME": hostname,
+            "KUBERNETES_SERVICE_HOST": self.api[0],
+            "KUBERNETES_SERVICE_PORT": str(self.api[1]),
+            "KUBERNETES_SERVICE_PORT_HTTPS": str(self.api[1]),
+        }
+        if self.import_roots and self.images.has_python():
+            found["PYTHONPATH"] = os.pathsep.join(self.import_roots)
+        return found | dict(self.network.environment)

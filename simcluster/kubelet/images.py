@@ -1,0 +1,88 @@
+"""Images of a simulated cluster: names bound to commands of this machine. Pure.
+
+The rule it keeps: a name means what it would mean to a container run-time (`greeter` is
+`docker.io/library/greeter:latest`); a name that is not bound can not be pulled, and the message lists those
+that are.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_PYTHONS = ("python", "python3")
+
+
+class BindingError(ValueError):
+    """A binding that can not be understood; the message says what one looks like."""
+
+
+def parse_binding(text: str) -> tuple[str, tuple[str, ...]]:
+    """`NAME=COMMAND` as name and argument list; the command is split as a shell would, but none runs it."""
+    name, separator, command = text.partition("=")
+    try:
+        argv = tuple(shlex.split(command))
+    except ValueError as error:
+        raise BindingError(
+            f'image "{text}": {error}\n  expected: NAME=COMMAND, for example {_EXAMPLE}'
+        ) from None
+    if not separator or not name or not argv:
+        raise BindingError(f'image "{text}": expected NAME=COMMAND, for example {_EXAMPLE}')
+    return name, argv
+
+
+_EXAMPLE = "'greeter:dev=python -m demo_server.server'"
+
+
+def normalize(name: str) -> str:
+    """The full name: registry, repository and tag (or digest)."""
+    head, slash, rest = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif "." not in head and ":" not in head and head != "localhost":
+        name = f"docker.io/{name}"
+    elif head == "docker.io" and "/" not in rest:
+        name = f"docker.io/library/{rest}"
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What is bound: full name → argument list. `given` keeps the names as people wrote them."""
+
+    commands: Mapping[str, tuple[str, ...]]
+    given: tuple[str, ...] = ()
+
+    @classmethod
+    def bind(cls, bindings: Iterable[tuple[str, tuple[str, ...]]]) -> Images:
+        """The images of these bindings; the last one of a name counts."""
+        pairs = list(bindings)
+        given = tuple(dict.fromkeys(name for name, _ in pairs))
+        return cls({normalize(name): argv for name, argv in pairs}, given)
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """The command that the image stands for; None if it is not bound."""
+        return self.commands.get(normalize(name))
+
+    def explain_absence(self, name: str) -> str:
+        """Why that image can not be pulled, and what could."""
+        known = ", ".join(sorted(self.given)) if self.given else "none"
+        return (
+            f'failed to pull image "{name}": {normalize(name)}: not found: a simulated cluster runs images that are '
+            f"bound to commands; known images: {known}; bind one with --image '{name}=COMMAND'"
+        )
+
+    def modules(self) -> list[str]:
+        """The Python modules that the images run with `-m`, each once."""
+        found = []
+        for argv in self.commands.values():
+            rest = [part for part in argv[1:3] if part != "-u"] if argv[0] in _PYTHONS else []
+            if rest[:1] == ["-m"]:
+                found.append(argv[argv.index("-m") + 1])
+        return list(dict.fromkeys(found))
+
+    def has_python(self) -> bool:
+        """Whether any image is a Python program."""
+        return any(argv[0] in _PYTHONS for argv in self.commands.values())

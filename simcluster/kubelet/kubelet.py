@@ -1,0 +1,154 @@
+"""The kubelet: runs the pods that are bound to its node, and serves their logs and commands.
+
+The rules it keeps: one worker a pod, by uid; a pod that is bound again under its old name waits for nobody,
+since it has an address and a folder of its own. What a pod does is `worker`'s part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from simcluster.controllers.metadata import name_of, uid_of
+from simcluster.errors import BadRequest, NotFound, StatusError
+from simcluster.kubelet.containers import CREATING, Running, Starting, Terminated, Waiting
+from simcluster.kubelet.execution import Execution
+from simcluster.kubelet.host import Host
+from simcluster.kubelet.logs import ContainerLog, Selection
+from simcluster.kubelet.node import NodeStatus
+from simcluster.kubelet.spawner import StartFailed
+from simcluster.kubelet.worker import PodWorker
+
+_log = logging.getLogger(__name__)
+Object = dict[str, Any]
+# What a container that waits may have lacked.
+_REFERRED = ("secrets", "configmaps", "serviceaccounts")
+
+
+class Kubelet:
+    """One node's kubelet, from `start` to `stop`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._node = NodeStatus(host)
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Register the node and take on the pods that are bound to it, now and later."""
+        self._node.start()
+        self._host.informers.of("pods").handle(self._on_pod)
+        for resource in _REFERRED:
+            self._host.informers.of(resource).handle(self._on_referred)
+
+    async def stop(self) -> None:
+        """Kill every pod at once; nothing is written to the API any more."""
+        self._is_stopping = True
+        await self._node.stop()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        if self._is_stopping:
+            return
+        pod = new if new is not None else old
+        if pod is None or pod["spec"].get("nodeName") != self._host.node:
+            return
+        uid = uid_of(pod)
+        worker = self._workers.get(uid)
+        if new is None:
+            if worker is not None:
+                worker.forget()
+        elif worker is not None:
+            worker.notice(new)
+        elif (new.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            self._take_on(new)
+
+    def _take_on(self, pod: Object) -> None:
+        uid = uid_of(pod)
+        worker = self._workers[uid] = PodWorker(self._host, pod)
+        task = self._tasks[uid] = asyncio.create_task(worker.run(), name=f"pod {'/'.join(name_of(pod))}")
+        task.add_done_callback(lambda done: self._let_go(uid, done))
+
+    def _let_go(self, uid: str, task: asyncio.Task[None]) -> None:
+        del self._workers[uid], self._tasks[uid]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("%s is not looked after any more", task.get_name(), exc_info=task.exception())
+
+    def _on_referred(self, _old: Object | None, new: Object | None) -> None:
+        if new is None or self._is_stopping:
+            return
+        for worker in self._workers.values():
+            if worker.pod["metadata"]["namespace"] == new["metadata"]["namespace"]:
+                worker.retry()
+
+    # --- What the API server asks
+
+    def _find(self, namespace: str, pod: str, container: str) -> PodWorker:
+        """The worker of a pod that has such a container; NotFound or BadRequest if there is none."""
+        uid = uid_of(self._host.registry.get("pods", namespace, pod))
+        worker = self._workers.get(uid)
+        if worker is None:
+            raise NotFound("pods", pod)
+        if container not in worker.containers:
+            raise BadRequest(f"container {container} is not valid for pod {pod}")
+        return worker
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool,
+        previous: bool,
+        since_s: int | None,
+        since_at: float | None,
+        tail_lines: int | None,
+        timestamps: bool,
+        limit_bytes: int | None,
+    ) -> AsyncIterator[bytes]:
+        """A container's log, piece by piece. BadRequest, before the first piece, if there is none."""
+        log = self._find_log(namespace, pod, container, previous=previous)
+        if since_s is not None:
+            since_at = self._host.clock() - since_s
+        selection = Selection(since_at, tail_lines, limit_bytes, timestamps, follow and not previous)
+        return log.read(selection)
+
+    def _find_log(self, namespace: str, pod: str, container: str, *, previous: bool) -> ContainerLog:
+        worker = self._find(namespace, pod, container)
+        state = worker.containers[container].state
+        state = state.before if isinstance(state, Starting) else state
+        waits = isinstance(state, Waiting)
+        # While it waits for a restart, the instance that ended is both the current and the previous one.
+        log = worker.files.find_log(container, previous=previous and not waits)
+        if log is not None and (previous or not waits or worker.containers[container].starts):
+            return log
+        if previous:
+            raise BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
+        reason = state.reason if isinstance(state, Waiting) else CREATING
+        raise BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
+
+    async def execute(
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> Execution:
+        """Start a command in a running container; BadRequest or an internal error says why it can not be."""
+        worker = self._find(namespace, pod, container)
+        instance = worker.instances.get(container)
+        state = worker.containers[container].state
+        if instance is None or not isinstance(state, Running):
+            if isinstance(state, Terminated):
+                phase = worker.pod.get("status", {}).get("phase", "Unknown")
+                raise BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}")
+            raise StatusError(f'unable to upgrade connection: container not found ("{container}")')
+        try:
+            return await Execution.start(instance, command, stdin=stdin, tty=tty)
+        except StartFailed as failure:
+            text = (
+                f"OCI runtime exec failed: exec failed: unable to start container process: {failure}: unknown"
+            )
+            raise StatusError(f"Internal error occurred: {text}") from failure

@@ -1,0 +1,155 @@
+"""`python -m simcluster up`: a cluster in this process, until it is told to stop.
+
+The rules it keeps: it stops on SIGINT and SIGTERM, and when the process that asked for it (`parent`) ends;
+when it has stopped, nothing of it is left. Only what the first answer needs is imported before that answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from simcluster import profile, schema
+from simcluster.assembly import Cluster, Settings, start
+from simcluster.directory import Directory, open_directory, remove_abandoned
+from simcluster.kubelet import descent
+from simcluster.kubelet.images import Images
+
+_log = logging.getLogger("simcluster")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of the command, read. `ready_fd` and `parent` are for programs that start a cluster."""
+
+    images: Images
+    version: str
+    profile: str
+    slice_size: int
+    kubeconfig: Path | None = None
+    directory: Path | None = None
+    seed: int | None = None
+    port: int = 0
+    ready_fd: int | None = None
+    parent: int | None = None
+
+
+def choose_version(wanted: str | None) -> str:
+    """The minor of a version such as `v1.36` or `1.36.3`, the newest for None; ValueError if it is not
+    known.
+    """
+    if wanted is None:
+        return schema.versions()[-1]
+    minor = "v" + ".".join(wanted.removeprefix("v").split(".")[:2])
+    known = schema.versions()
+    if minor not in known:
+        raise ValueError(f'unknown Kubernetes version "{wanted}"\n  known versions: {", ".join(known)}')
+    return minor
+
+
+def run(options: Options) -> int:
+    """Run a cluster to its end; returns the exit code."""
+    for path in remove_abandoned():
+        print(f"removed {path}: its cluster had been killed", file=sys.stderr)  # noqa: T201 -- a command's word
+    directory = open_directory(options.directory)
+    try:
+        _log_to(directory.path / "log")
+        return _run_loop(_serve(options, directory))
+    finally:
+        descent.kill_descendants()
+        directory.close()
+
+
+def _run_loop(work: object) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)  # type: ignore[arg-type]
+    return uvloop.run(work)  # type: ignore[arg-type]
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+
+
+async def _serve(options: Options, directory: Directory) -> int:
+    descent.adopt_orphans()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if options.parent is not None:
+        _watch_parent(options.parent, stop.set)
+    kubeconfig = directory.path / "kubeconfig" if options.kubeconfig is None else options.kubeconfig
+    cluster = await start(_settings(options, directory, kubeconfig))
+    try:
+        _announce(cluster, kubeconfig, options, sys.stdout)
+        cluster.prepare()
+        return await _wait(cluster, stop)
+    finally:
+        _log.info("stopping")
+        await cluster.stop()
+
+
+def _settings(options: Options, directory: Directory, kubeconfig: Path) -> Settings:
+    return Settings(
+        directory=directory.path,
+        kubeconfig=kubeconfig.absolute(),
+        version=options.version,
+        profile=profile.choose(options.profile),
+        images=options.images,
+        slice_size=options.slice_size,
+        seed=options.seed,
+        port=options.port,
+    )
+
+
+async def _wait(cluster: Cluster, stop: asyncio.Event) -> int:
+    """Wait until someone stops the cluster, or until it can start no process any more."""
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.spawner.gone.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
+    if stop.is_set():
+        return 0
+    print("simcluster: the process that starts all others was killed; stopping", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _watch_parent(parent: int, end: Callable[[], None]) -> None:
+    """Call `end` when the parent process ends. Its number can not have passed to another: it is ours to wait
+    for.
+    """
+    handle = os.pidfd_open(parent)
+    asyncio.get_running_loop().add_reader(handle, end)
+    if os.getppid() != parent:
+        end()
+
+
+def _announce(cluster: Cluster, kubeconfig: Path, options: Options, out: TextIO) -> None:
+    """Say that the cluster answers: to a program by its pipe, to a person in words."""
+    _log.info("ready at %s", cluster.server.url)
+    if options.ready_fd is not None:
+        with open(options.ready_fd, "w") as pipe:  # noqa: PTH123 -- a descriptor has no path
+            pipe.write(f"{kubeconfig.absolute()}\n")
+        return
+    known = ", ".join(sorted(options.images.given))
+    lines = [
+        f"Kubernetes {options.version}, simulated, at {cluster.server.url}",
+        f"images: {known if known else 'none; bind one with --image NAME=COMMAND'}",
+        "",
+        f"  export KUBECONFIG={kubeconfig.absolute()}",
+        "  kubectl get nodes",
+        "",
+        "Ctrl-C stops it and removes all of it.",
+    ]
+    print("\n".join(lines), file=out, flush=True)
