@@ -7,8 +7,9 @@ pkg/controller/replicaset/replica_set.go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from simcluster.controllers import ownership, pods, victims
@@ -40,6 +41,9 @@ class ReplicaSets:
         self._sets = context.informers.of(REPLICA_SETS)
         self._pods = context.informers.of("pods")
         self._recorder = context.recorder("replicaset-controller")
+        # ReplicaSets whose pods must be looked through by selector: their own writes never make that needed.
+        self._unclaimed: set[Name] = set()
+        self._facts: dict[Name, tuple[Mapping[str, str], dict[str, PodFacts]]] = {}
         self.loop = ControlLoop("replicaset", context, self.sync)
         self._sets.handle(self._on_set)
         self._pods.handle(self._on_pod)
@@ -48,34 +52,44 @@ class ReplicaSets:
         """Create or delete what one ReplicaSet lacks or has too many of, and write its status."""
         replica_set = self._sets.get(key)
         if replica_set is None:
+            self._unclaimed.discard(key)
+            self._facts.pop(key, None)
             return
         active = self._claim(replica_set)
         error: StatusError | None = None
         if not is_deleting(replica_set):
             error = self._manage(replica_set, active)
         now = self._context.clock()
-        owned = [*self._pods.owned(uid_of(replica_set))]
+        facts = self._look(replica_set)
         # What could not be managed is told by the difference that was there before.
-        status = status_for(replica_set, owned, now, error=error, lacking=_lacking(replica_set, active))
+        status = status_for(replica_set, facts, now, error=error, lacking=_lacking(replica_set, active))
         self._write_status(replica_set, status)
         if error is not None:
             raise error
-        self._wait_for_availability(replica_set, owned, now)
+        self._wait_for_availability(replica_set, facts, now)
 
     # --- What leads to a sync
 
-    def _on_set(self, _old: Object | None, new: Object | None) -> None:
-        if new is not None:
-            self._enqueue(name_of(new))
+    def _on_set(self, old: Object | None, new: Object | None) -> None:
+        changed = new if new is not None else old
+        if changed is None:
+            return
+        if old is None:
+            self._unclaimed.add(name_of(changed))
+        self._enqueue(name_of(changed))
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         for pod in (old, new):
             controller = None if pod is None else ownership.controller_of(pod)
             if pod is not None and controller is not None and controller["kind"] == "ReplicaSet":
-                self._enqueue((name_of(pod)[0], controller["name"]))
+                name = (name_of(pod)[0], controller["name"])
+                if old is None or new is None or labels_of(old) != labels_of(new):
+                    self._unclaimed.add(name)
+                self._enqueue(name)
         if new is not None and ownership.controller_of(new) is None:
             for replica_set in self._sets.list(name_of(new)[0]):
                 if matches_selector(replica_set["spec"]["selector"], labels_of(new)):
+                    self._unclaimed.add(name_of(replica_set))
                     self._enqueue(name_of(replica_set))
 
     def _enqueue(self, name: Name) -> None:
@@ -84,7 +98,10 @@ class ReplicaSets:
     # --- Pods
 
     def _claim(self, replica_set: Object) -> list[Object]:
+        """Return the active pods; adopt and release where anything happened that may ask for it."""
         namespace = name_of(replica_set)[0]
+        if name_of(replica_set) not in self._unclaimed:
+            return [pod for pod in self._pods.owned(uid_of(replica_set)) if pods.is_active(pod)]
         candidates = [*self._pods.owned(uid_of(replica_set)), *self._pods.orphans(namespace)]
         claimed = ownership.claim(replica_set, filter(pods.is_active, candidates))
         for pod in claimed.release:
@@ -93,6 +110,7 @@ class ReplicaSets:
             self._registry.update("pods", *name_of(pod), ownership.adopted(replica_set, pod))
             for pod in claimed.adopt
         ]
+        self._unclaimed.discard(name_of(replica_set))
         return [*claimed.kept, *adopted]
 
     def _manage(self, replica_set: Object, active: Sequence[Object]) -> StatusError | None:
@@ -156,6 +174,20 @@ class ReplicaSets:
 
     # --- Status
 
+    def _look(self, replica_set: Object) -> list[PodFacts]:
+        """Return what counts of each pod; only of those that changed it is worked out again."""
+        template = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
+        labels, known = self._facts.get(name_of(replica_set), (template, {}))
+        if labels != template:
+            known = {}
+        facts = {}
+        for pod in self._pods.owned(uid_of(replica_set)):
+            before = known.get(uid_of(pod))
+            is_known = before is not None and before.pod is pod
+            facts[uid_of(pod)] = before if before is not None and is_known else facts_of(pod, template)
+        self._facts[name_of(replica_set)] = (template, facts)
+        return list(facts.values())
+
     def _write_status(self, replica_set: Object, status: Object) -> None:
         if status == (replica_set.get("status") or {}):
             return
@@ -163,14 +195,36 @@ class ReplicaSets:
         copy["status"] = status
         self._registry.update(REPLICA_SETS, *name_of(replica_set), copy, subresource="status")
 
-    def _wait_for_availability(self, replica_set: Object, owned: Sequence[Object], now: float) -> None:
+    def _wait_for_availability(self, replica_set: Object, facts: Sequence[PodFacts], now: float) -> None:
         min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
         if min_ready_s == 0:
             return
-        waits = (pods.available_in(pod, min_ready_s, now) for pod in owned if pods.is_active(pod))
+        waits = (pods.available_in(each.pod, min_ready_s, now) for each in facts if each.is_active)
         soonest = min((wait for wait in waits if wait is not None), default=None)
         if soonest is not None:
             self.loop.queue.add_after(name_of(replica_set), soonest)
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What counts of one state of one pod."""
+
+    pod: Object
+    is_active: bool
+    is_terminating: bool
+    is_ready: bool
+    is_labelled: bool
+
+
+def facts_of(pod: Object, template: Mapping[str, str]) -> PodFacts:
+    """Return what counts of a pod; `template` are the labels that a complete replica has."""
+    return PodFacts(
+        pod,
+        is_active=pods.is_active(pod),
+        is_terminating=pods.is_terminating(pod),
+        is_ready=pods.is_ready(pod),
+        is_labelled=matches_labels(template, labels_of(pod)),
+    )
 
 
 def is_namespace_terminating(error: StatusError) -> bool:
@@ -203,30 +257,24 @@ def _lacking(replica_set: Object, active: Sequence[Object]) -> int:
 
 
 def status_for(
-    replica_set: Object, owned: Sequence[Object], now: float, *, error: StatusError | None, lacking: int
+    replica_set: Object, facts: Sequence[PodFacts], now: float, *, error: StatusError | None, lacking: int
 ) -> Object:
     """Return the status by the pods that there are; `lacking` is how many were missing when `error` came."""
     min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
-    template = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
-    active = labelled = ready = available = terminating = 0
-    for pod in owned:
-        if pods.is_active(pod):
-            active += 1
-            labelled += matches_labels(template, labels_of(pod))
-            is_ready = pods.is_ready(pod)
-            ready += is_ready
-            available += is_ready and pods.is_available(pod, min_ready_s, now)
-        else:
-            terminating += pods.is_terminating(pod)
+    active = [each for each in facts if each.is_active]
+    ready = [each.pod for each in active if each.is_ready]
+    available = len(ready)
+    if min_ready_s > 0:
+        available = sum(pods.is_available(pod, min_ready_s, now) for pod in ready)
     counts = {
-        "fullyLabeledReplicas": labelled,
-        "readyReplicas": ready,
+        "fullyLabeledReplicas": sum(each.is_labelled for each in active),
+        "readyReplicas": len(ready),
         "availableReplicas": available,
         "observedGeneration": replica_set["metadata"].get("generation", 0),
     }
     status: dict[str, Any] = {key: value for key, value in counts.items() if value}
-    status["replicas"] = active
-    status["terminatingReplicas"] = terminating
+    status["replicas"] = len(active)
+    status["terminatingReplicas"] = sum(each.is_terminating for each in facts)
     conditions = _conditions(replica_set, now, error, lacking)
     return status | ({"conditions": conditions} if conditions else {})
 

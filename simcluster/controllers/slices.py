@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +27,16 @@ TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
 Endpoint = dict[str, Any]
 Port = dict[str, Any]
 Identity = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One pod as an endpoint of a Service, with the ports that it has there."""
+
+    identity: Identity
+    endpoint: Endpoint
+    ports: tuple[Port, ...]
+    ports_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +119,18 @@ def endpoint_for(service: Object, pod: Object) -> Endpoint | None:
     return endpoint
 
 
+def entry_for(service: Object, pod: Object) -> Entry | None:
+    """The entry of a pod, or None if it is no endpoint."""
+    endpoint = endpoint_for(service, pod)
+    if endpoint is None:
+        return None
+    ports = tuple(ports_for(service, pod))
+    return Entry(_identity(endpoint), endpoint, ports, _ports_key(ports))
+
+
 def reconcile(
     service: Object,
-    selected: Iterable[Object],
+    entries: Iterable[Entry],
     existing: Sequence[Object],
     *,
     most: int,
@@ -120,11 +138,11 @@ def reconcile(
 ) -> Changes:
     """Return what to write so that the slices of a Service show its pods, at most `most` in a slice.
 
-    `selected` are the pods that its selector selects, `existing` the slices that carry its name and this
+    `entries` are those of the pods that its selector selects, `existing` the slices that carry its name and this
     controller's; `triggered` is the text for the annotation on all that is written, None for no annotation.
     """
     plan = _Plan()
-    wanted = _by_ports(service, selected)
+    wanted = _by_ports(entries)
     owned: dict[str, list[Object]] = {}
     for each in existing:
         if _is_owned(each, service):
@@ -139,15 +157,12 @@ def reconcile(
     return _finish(plan, service, triggered)
 
 
-def _by_ports(
-    service: Object, selected: Iterable[Object]
-) -> dict[str, tuple[list[Port], dict[Identity, Endpoint]]]:
+def _by_ports(entries: Iterable[Entry]) -> dict[str, tuple[list[Port], dict[Identity, Endpoint]]]:
     wanted: dict[str, tuple[list[Port], dict[Identity, Endpoint]]] = {}
-    for pod in selected:
-        endpoint = endpoint_for(service, pod)
-        if endpoint is not None:
-            ports = ports_for(service, pod)
-            wanted.setdefault(_ports_key(ports), (ports, {}))[1][_identity(endpoint)] = endpoint
+    for entry in entries:
+        if entry.ports_key not in wanted:
+            wanted[entry.ports_key] = (list(entry.ports), {})
+        wanted[entry.ports_key][1][entry.identity] = entry.endpoint
     return wanted
 
 
@@ -259,10 +274,10 @@ def _new(service: Object, ports: list[Port]) -> Object:
 
 
 def _with(existing: Object, service: Object, endpoints: list[Endpoint]) -> Object:
-    copy = deepcopy(existing)
-    copy["metadata"]["labels"] = _labels(service)
-    copy["endpoints"] = list(endpoints)
-    return copy
+    """A slice with other endpoints; shares with `existing` all that `_finish` leaves alone."""
+    metadata = existing["metadata"]
+    changed = {"labels": _labels(service), "annotations": dict(metadata.get("annotations") or {})}
+    return existing | {"metadata": metadata | changed, "endpoints": list(endpoints)}
 
 
 def _labels(service: Object) -> dict[str, str]:
@@ -279,8 +294,9 @@ def _is_owned(existing: Object, service: Object) -> bool:
 
 def _identity(endpoint: Endpoint) -> Identity:
     target = endpoint.get("targetRef") or {}
+    addresses = endpoint["addresses"] if len(endpoint["addresses"]) == 1 else sorted(endpoint["addresses"])
     names = target.get("namespace", ""), target.get("name", ""), endpoint.get("hostname", "")
-    return (*names, *sorted(endpoint["addresses"]))
+    return (*names, *addresses)
 
 
 def _ports_key(ports: Sequence[Port] | None) -> str:

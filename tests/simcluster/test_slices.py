@@ -79,10 +79,20 @@ class Stored:
         return sorted(len(each["endpoints"] or ()) for each in self.slices.values())
 
 
+def entries(of: Object, pods: list[Object]) -> list[slices.Entry]:
+    """The entries of those pods that are endpoints."""
+    found = (slices.entry_for(of, each) for each in pods)
+    return [each for each in found if each is not None]
+
+
 def reconcile(stored: Stored, pods: list[Object], most: int = 2, of: Object | None = None) -> slices.Changes:
     """Reconcile, carry out and return the changes."""
     changes = slices.reconcile(
-        service() if of is None else of, pods, [*stored.slices.values()], most=most, triggered=None
+        service() if of is None else of,
+        entries(service() if of is None else of, pods),
+        [*stored.slices.values()],
+        most=most,
+        triggered=None,
     )
     stored.apply(deepcopy(changes))
     return changes
@@ -184,7 +194,9 @@ def test_three_pods_make_two_slices_of_at_most_two() -> None:
 
 def test_a_slice_has_what_clients_select_it_by() -> None:
     """Labels of the Service and the controller's own, the owner, the type of address."""
-    [each] = slices.reconcile(service(), [pod(1)], [], most=2, triggered="2027-01-15T08:00:00Z").create
+    [each] = slices.reconcile(
+        service(), entries(service(), [pod(1)]), [], most=2, triggered="2027-01-15T08:00:00Z"
+    ).create
     assert each["metadata"]["labels"] == {
         "team": "a",
         "kubernetes.io/service-name": "greeter",
@@ -274,7 +286,7 @@ def test_named_target_ports_differ_from_pod_to_pod() -> None:
 
 def test_a_port_that_a_pod_does_not_name_is_left_out() -> None:
     """The pod is still an endpoint, without that port."""
-    [each] = slices.reconcile(service(), [_nameless()], [], most=2).create
+    [each] = slices.reconcile(service(), entries(service(), [_nameless()]), [], most=2).create
     assert each["ports"] is None
     assert len(each["endpoints"]) == 1
 
@@ -296,7 +308,9 @@ def test_headless_services_say_so_and_name_hosts() -> None:
     """A label on the slice; a hostname on endpoints of pods whose subdomain is the Service."""
     named = pod(1)
     named["spec"] |= {"hostname": "first", "subdomain": "greeter"}
-    [each] = slices.reconcile(service(clusterIP="None"), [named], [], most=2).create
+    [each] = slices.reconcile(
+        service(clusterIP="None"), entries(service(clusterIP="None"), [named]), [], most=2
+    ).create
     assert each["metadata"]["labels"]["service.kubernetes.io/headless"] == ""
     assert each["endpoints"][0]["hostname"] == "first"
 
@@ -315,7 +329,7 @@ def test_a_service_that_is_being_deleted_gets_no_new_slices() -> None:
     """What is there is still kept up to date."""
     going = service()
     going["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
-    assert slices.reconcile(going, [pod(1)], [], most=2) == slices.Changes()
+    assert slices.reconcile(going, entries(going, [pod(1)]), [], most=2) == slices.Changes()
 
 
 def test_changed_labels_of_a_service_reach_its_slices() -> None:
