@@ -87,8 +87,9 @@ def run(settings: Settings, stop: threading.Event) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 2 for settings that can not work."""
-    # Blocked before any thread exists, so that only the thread that waits for them takes them. (The pace loop does not wait
-    # with sigtimedwait itself: interrupted by SIGSTOP and SIGCONT, CPython's answers as if a signal had come.)
+    # Blocked before any thread exists, so that only the thread that waits for them takes them. (The pace loop does
+    # not wait with sigtimedwait itself: interrupted by SIGSTOP and SIGCONT, CPython's answers as if a signal had
+    # come.)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     stop = threading.Event()
     threading.Thread(target=_await_signal, args=(stop,), name="signals", daemon=True).start()

@@ -1,9 +1,12 @@
 """The Greeter server: `helloworld.Greeter/SayHello`, gRPC health and reflection, and a graceful stop.
 
-The rule it keeps: after SIGTERM, health says NOT_SERVING, no new call is taken, calls in flight have the
-grace period to end, and the exit code is 0. It does not delay its stop to hide the race between endpoint
-removal and SIGTERM: that race is measured. A stream that never ends by itself (a health watch) holds the stop
-until the grace period is over.
+The rule it keeps: after SIGTERM, health says NOT_SERVING, no new call is taken, calls in flight have the grace period
+to end, and the exit code is 0. It does not delay its stop to hide the race between endpoint removal and SIGTERM: that
+race is measured.
+
+What gRPC's server does with the rest: a new connection is refused (UNAVAILABLE); a call that arrives on an open
+connection before the client has read GOAWAY ends as CANCELLED; a stream that never ends by itself (a health watch)
+holds the stop until the grace period is over.
 """
 
 import argparse
