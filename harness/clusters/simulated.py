@@ -39,7 +39,7 @@ class SimulatedCluster:
                 f"the simulated cluster can not be imported: {error}\n  pip install 'kube-grpc[simcluster]'"
             ) from None
         say("starting the simulated cluster")
-        commands = {image.name: " ".join(image.command) for image in images if image.command is not None}
+        commands = {image.name: image.command for image in images if image.command is not None}
         folder = self._lease.make_folder()
         cluster = simcluster.Cluster(images=commands, kubernetes_version=self._version, directory=folder)
         self._cluster = cluster

@@ -107,11 +107,8 @@ class Expectation:
 
 def read(value: Value, number: int, variants: tuple[str, ...], phases: tuple[str, ...]) -> list[Expectation]:
     """The expectations of a list entry: one for each variant and kind in it."""
-    mapping = (
-        value.named(f"expectation {number}")
-        .mapping()
-        .only(["variant", "phase", *_READERS], what="expectation")
-    )
+    mapping = value.named(f"expectation {number}").mapping()
+    mapping.only(_READERS, what="expectation", beside=["variant", "phase"])
     named = mapping.need("variant", "pool")
     names = (
         variants

@@ -44,7 +44,12 @@ class Value:
 
     def plain(self) -> Any:
         """The value as plain Python data."""
-        return _plain(self.node)
+        try:
+            return _plain(self.node)
+        except yaml.YAMLError:
+            raise self.refuse(
+                f"the tag {self.node.tag} is not read here", ["write plain YAML, without tags"]
+            ) from None
 
     def named(self, place: str) -> Value:
         """The same value under another name in messages."""
@@ -165,7 +170,7 @@ class Mapping:
         self._entries: dict[str, Value] = {}
         self._lines: dict[str, int] = {}
         for key_node, node in value.node.value:
-            key = _plain(key_node)
+            key = Value(value.path, key_node, value.place).plain()
             line = int(key_node.start_mark.line) + 1
             if not isinstance(key, str):
                 raise value.refuse(f"a key must be a text, not {key!r}", line=line)
@@ -174,11 +179,11 @@ class Mapping:
             self._lines[key] = line
             self._entries[key] = Value(value.path, node, f"{value.place}: {key}" if value.place else key)
 
-    def only(self, known: Iterable[str], *, what: str) -> Mapping:
-        """Refuse any key that is not known."""
-        names = list(known)
+    def only(self, known: Iterable[str], *, what: str, beside: Iterable[str] = ()) -> Mapping:
+        """Refuse any key that is neither known nor may stand `beside` those."""
+        names, others = list(known), set(beside)
         for key, line in self._lines.items():
-            if key not in names:
+            if key not in names and key not in others:
                 raise self.value.refuse(
                     f'unknown {what} "{key}"', suggest(key, names, what=_plural(what)), line=line
                 )
@@ -238,10 +243,6 @@ def _plain(node: yaml.Node) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
-    except yaml.YAMLError:
-        return str(
-            getattr(node, "value", "")
-        )  # an unknown tag: the text as it stands, which the typed getter then refuses
     finally:
         loader.dispose()
 

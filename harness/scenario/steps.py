@@ -118,7 +118,7 @@ def read(value: Value, number: int) -> Step:
     """The step that a list entry describes; its phase may have to be made unique by the caller."""
     mapping = value.named(f"step {number}").mapping()
     verbs = [key for key in mapping.keys() if key != "name"]  # noqa: SIM118  # Mapping is not a dict
-    mapping.only([*_READERS, "name"], what="step")
+    mapping.only(_READERS, what="step", beside=["name"])
     if len(verbs) != 1:
         found = "no step" if not verbs else "more than one step: " + ", ".join(verbs)
         raise mapping.value.refuse(found, ["one entry is one step, and may have a name beside it"])

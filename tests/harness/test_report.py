@@ -1,0 +1,194 @@
+"""Reports: tables for people, report.json for programs, and judging again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.__main__ import main
+from harness.errors import HistoryError
+from harness.history import History
+from harness.report import Folder, build, comparison_table, failures, judge_history, scenario_table
+
+TEXT = """\
+about: A pod joins.
+variants: {pool: , headless: {note: pick_first}}
+steps:
+  - wait: 1s
+  - scale: 2
+expect:
+  - variant: all
+    errors: 0
+  - variant: pool
+    join_gap: {max: 1s}
+"""
+
+
+@pytest.fixture
+def told(story: Any) -> History:
+    """A run of two variants in which the pool is quick and headless misses the new pod and fails once."""
+    made = story("pool", "headless")
+    made.ready(-1, "a")
+    made.calls({"a": 10}, variant="pool", client="one", end=1.9)
+    made.calls({"a": 20}, variant="headless", client="two", end=1.9)
+    made.step(2, "scale")
+    made.ready(3, "a", "b")
+    made.calls({"a": 10, "b": 10}, variant="pool", client="one", begin=3.1)
+    made.call(5, None, code="UNAVAILABLE", variant="headless", client="two")
+    history: History = made.history(text=TEXT)
+    return history
+
+
+def test_the_table_of_a_scenario(told: History) -> None:
+    """One row a variant with its note, and each verdict that did not pass with its evidence and line."""
+    text = scenario_table(judge_history(told), width=130, is_coloured=False)
+
+    assert text.splitlines()[0] == "story FAIL on sim, Kubernetes v1.36"
+    pool = next(line for line in text.splitlines() if line.startswith("pool"))
+    assert pool.split()[1:5] == ["30", "0", "67", "33"]
+    assert "2 met" in pool
+    headless = next(line for line in text.splitlines() if line.startswith("headless (pick_first)"))
+    assert "1 of 1 missed" in headless
+    assert "FAIL headless: errors story.yaml:8" in text
+    assert (
+        "  1 of 21 calls failed (1 UNAVAILABLE), from 5.00 s to 5.00 s after whole run began; at most 0 expected"
+        in text
+    )
+
+
+def test_colours_only_where_they_are_wanted(told: History) -> None:
+    """A log has no escape codes in it; a terminal has."""
+    result = judge_history(told)
+
+    assert "\x1b" not in scenario_table(result, width=120, is_coloured=False)
+    assert "\x1b" in scenario_table(result, width=120, is_coloured=True)
+
+
+def test_the_comparison(told: History) -> None:
+    """One row a variant over all scenarios, with the expectations that it met."""
+    text = comparison_table([judge_history(told)] * 2, width=130, is_coloured=False)
+
+    pool = next(line for line in text.splitlines() if line.startswith("pool"))
+    assert pool.split()[1] == "60"
+    assert "4 of 4" in pool
+    assert "2 of 2 missed" in next(line for line in text.splitlines() if line.startswith("headless"))
+
+
+def test_a_run_that_failed_before_its_end(told: History) -> None:
+    """It has no verdicts and no numbers, fails, and says why once."""
+    result = judge_history(replace(told, failure="no image\n  a hint", ended_at=None))
+
+    assert result.verdict == "fail"
+    assert "it did not run to its end: no image" in scenario_table(result, width=120, is_coloured=False)
+    assert failures(result) == "no image\n  a hint"
+
+
+def test_the_error_of_a_test(told: History) -> None:
+    """Only what did not pass, with its place in the file."""
+    assert failures(judge_history(told)).startswith(
+        "story.yaml:8: headless: errors: fail\n  1 of 21 calls failed"
+    )
+
+
+def test_report_json(told: History) -> None:
+    """The document has every number of the issue's form, in seconds, with null for what was not measured."""
+    document = json.loads(
+        json.dumps(build([judge_history(told)], backend="sim", reason="asked for", kubernetes="v1.36"))
+    )
+
+    assert (document["schema"], document["backend"], document["kubernetes"]) == (1, "sim", "v1.36")
+    (scenario,) = document["scenarios"]
+    assert (scenario["name"], scenario["verdict"], scenario["about"]) == ("story", "fail", "A pod joins.")
+    pool, headless = scenario["variants"]
+    assert (pool["name"], pool["calls"], pool["errors"], pool["pods"]) == ("pool", 30, 0, {"a": 20, "b": 10})
+    assert (pool["join_gap_s"]["count"], pool["join_gap_s"]["missed"]) == (1, 0)
+    assert headless["join_gap_s"] == {"count": 1, "missed": 1, "p50": None, "p95": None, "max": None}
+    assert pool["leave_gap_s"] == {
+        "count": 0,
+        "missed": 0,
+        "p50": None,
+        "p95": None,
+        "max": None,
+        "calls_after": 0,
+        "errors_after": 0,
+    }
+    assert [phase["name"] for phase in pool["phases"]] == ["start", "scale"]
+    assert headless["phases"][1]["error_window_s"] == [3.0, 3.0]
+    assert pool["phases"][0]["error_window_s"] is None
+    assert {"check", "variant", "kind", "phase", "verdict", "evidence", "line"} == scenario["verdicts"][
+        0
+    ].keys()
+
+
+def test_a_saved_run_is_judged_alike(told: History, tmp_path: Path) -> None:
+    """The history on disk gives the very same report as the run did."""
+    folder = Folder(tmp_path / "report")
+    folder.begin()
+    folder.add(told)
+    folder.add(told)
+
+    again = [judge_history(history) for history in folder.histories()]
+
+    assert [judge_history(told)] * 2 == again
+
+
+def test_files_of_an_earlier_run(told: History, tmp_path: Path) -> None:
+    """A new run begins with an empty report, and touches no other file."""
+    folder = Folder(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    folder.add(told)
+    folder.write({"old": True})
+
+    folder.begin()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_judging_a_folder_without_a_run(tmp_path: Path) -> None:
+    """It is said which file is missing and who writes it."""
+    with pytest.raises(HistoryError) as refused:
+        Folder(tmp_path).histories()
+
+    assert (
+        f"{tmp_path}/history.jsonl: No such file or directory\n  a run writes it; give the folder of its report"
+        == str(refused.value)
+    )
+
+
+def test_judge_on_the_command_line(told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the tables and ends with 1 because an expectation was not met."""
+    Folder(tmp_path).add(told)
+
+    assert main(["judge", str(tmp_path)]) == 1
+    assert "FAIL headless: errors" in capsys.readouterr().out
+
+
+def test_judge_by_an_edited_file(told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario file given on the command line replaces the one in the history."""
+    Folder(tmp_path).add(told)
+    edited = tmp_path / "story.yaml"
+    edited.write_text(TEXT.replace("errors: 0", "errors: 1"), encoding="utf-8")
+
+    assert main(["judge", str(tmp_path), "--scenario", str(edited)]) == 0
+
+
+def test_judge_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with 2 and a sentence."""
+    assert main(["judge", str(tmp_path)]) == 2
+    assert "history.jsonl: No such file" in capsys.readouterr().err
+
+
+def test_check_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Good files are counted, wrong ones explained, and one wrong file is enough to end with 1."""
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(TEXT, encoding="utf-8")
+    bad.write_text(TEXT.replace("scale: 2", "scael: 2"), encoding="utf-8")
+
+    assert main(["check", str(good)]) == 0
+    assert f"{good}: 2 variants, 2 steps, 3 expectations\n" == capsys.readouterr().out
+    assert main(["check", str(good), str(bad)]) == 1
+    assert f'{bad}:5: step 2: unknown step "scael"' in capsys.readouterr().out
