@@ -1,9 +1,10 @@
 """Label and field selectors: reading them from a query, and asking whether an object matches.
 
-The rule it keeps: `!=` and `notin` match an object that has not got the label at all. A field that a kind does not
-offer is refused, never silently ignored. It is pure.
+The rule it keeps: `!=` and `notin` match an object that has not got the label at all. A field that a kind
+does not offer is refused, never silently ignored. It is pure.
 
-Sources: k8s.io/apimachinery pkg/labels/selector.go, pkg/fields/selector.go; kubernetes pkg/apis/core/v1/conversion.go.
+Sources: k8s.io/apimachinery pkg/labels/selector.go, pkg/fields/selector.go; kubernetes
+pkg/apis/core/v1/conversion.go.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class _Reader:
 
     def complain(self, why: str) -> BadRequest:
         """Return the error for a selector that can not be read."""
-        return BadRequest(f"unable to parse requirement: {why} (in {self.text!r})")
+        return BadRequest(f"unable to parse requirement: {why}")
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -234,7 +235,7 @@ def parse_fields(text: str, resource: str) -> tuple[FieldTerm, ...]:
             continue
         parts = re.fullmatch(r"\s*([^=!]+?)\s*(!=|==|=)(.*)", term)
         if parts is None:
-            raise BadRequest(f"invalid field selector: {term!r}; can't understand '{term.strip()}'")
+            raise BadRequest(f"invalid selector: '{text}'; can't understand '{term.strip()}'")
         name, operator, value = parts.groups()
         field = _ALIASES.get(name, name) if resource == "pods" else name
         if field not in ("metadata.name", "metadata.namespace", *FIELDS.get(resource, ())):

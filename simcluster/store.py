@@ -25,7 +25,9 @@ WINDOW = 20_000
 
 
 class Key(NamedTuple):
-    """Where an object lives; `namespace` is empty for cluster-scoped kinds, `resource` is `plural[.group]`."""
+    """Where an object lives; `namespace` is empty for cluster-scoped kinds, `resource` is
+    `plural[.group]`.
+    """
 
     resource: str
     namespace: str

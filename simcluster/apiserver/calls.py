@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,11 +42,11 @@ class Call:
 class Execution(Protocol):
     """A command that runs in a container."""
 
-    def write_stdin(self, data: bytes) -> Awaitable[None] | None:
+    async def write_stdin(self, data: bytes) -> None:
         """Give it input."""
         ...
 
-    def close_stdin(self) -> Awaitable[None] | None:
+    async def close_stdin(self) -> None:
         """End its input."""
         ...
 
@@ -58,7 +58,7 @@ class Execution(Protocol):
         """Return its exit code, once it has ended."""
         ...
 
-    def kill(self) -> Awaitable[None] | None:
+    async def kill(self) -> None:
         """End it."""
         ...
 

@@ -106,14 +106,13 @@ class ApiServer:
         server = web.Server(
             self.handle, request_factory=_make_request, access_log=None, handler_cancellation=True
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING_S)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,
             host,
             port,
             ssl_context=self._make_tls(),
-            shutdown_timeout=_CLOSING_S,
             reuse_address=True,
         )
         await site.start()

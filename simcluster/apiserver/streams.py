@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from typing import Any
 
 import orjson
@@ -142,7 +141,7 @@ async def _converse(socket: web.WebSocketResponse, execution: Execution, wanted:
         for task in (listener, speaker):
             task.cancel()
         if not speaker.done() or speaker.cancelled() or speaker.exception() is not None:
-            await _settle(execution.kill())
+            await execution.kill()
         for task in (listener, speaker):
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await task
@@ -160,9 +159,9 @@ async def _listen(socket: web.WebSocketResponse, execution: Execution) -> None:
             continue
         channel, payload = data[0], data[1:]
         if channel == _STDIN and payload:
-            await _settle(execution.write_stdin(payload))
+            await execution.write_stdin(payload)
         elif channel == _CLOSE and payload[:1] == bytes([_STDIN]):
-            await _settle(execution.close_stdin())
+            await execution.close_stdin()
         # Resizing a terminal that is not there changes nothing.
 
 
@@ -186,9 +185,3 @@ def show_exit(code: int) -> Object:
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
     }
-
-
-async def _settle(outcome: Any) -> None:
-    """Wait for what a kubelet's method returned, if that can be waited for."""
-    if inspect.isawaitable(outcome):
-        await outcome

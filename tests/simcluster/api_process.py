@@ -1,0 +1,144 @@
+"""A running API server for tests: in a thread with a loop of its own, with a kubelet that runs real commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from simcluster.apiserver import ApiServer, create_bootstrap_objects, publish, serve, write_admin_kubeconfig
+from simcluster.registry import Registry
+from simcluster.schema import load
+
+T = TypeVar("T")
+
+
+class Command:
+    """A real process on this machine, as a command in a container."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def write_stdin(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+
+    async def close_stdin(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        pieces: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+
+        async def carry(channel: int, stream: asyncio.StreamReader | None) -> None:
+            assert stream is not None
+            while data := await stream.read(4096):
+                await pieces.put((channel, data))
+            await pieces.put((channel, b""))
+
+        tasks = [
+            asyncio.create_task(carry(1, self._process.stdout)),
+            asyncio.create_task(carry(2, self._process.stderr)),
+        ]
+        left = len(tasks)
+        while left:
+            channel, data = await pieces.get()
+            if data:
+                yield channel, data
+            else:
+                left -= 1
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+class Node:
+    """A kubelet whose every container is this machine; logs are what the test has put there."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.more = asyncio.Event()
+        self.asked: dict[str, Any] = {}
+        self.commands: list[Command] = []
+
+    async def logs(self, namespace: str, pod: str, container: str, **selection: Any) -> AsyncIterator[bytes]:
+        self.asked = {"namespace": namespace, "pod": pod, "container": container, **selection}
+        return self._read(follow=selection["follow"])
+
+    async def _read(self, *, follow: bool) -> AsyncIterator[bytes]:
+        at = 0
+        while True:
+            for line in self.lines[at:]:
+                yield line
+            at = len(self.lines)
+            if not follow:
+                return
+            await self.more.wait()
+            self.more.clear()
+
+    async def execute(
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> Command:
+        pipe = asyncio.subprocess.PIPE
+        started = Command(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=pipe if stdin else asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+            )
+        )
+        self.commands.append(started)
+        return started
+
+
+class Running:
+    """The server, its registry and node; `call` runs a function in its thread."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, server: ApiServer, node: Node, kubeconfig: Path
+    ) -> None:
+        self.loop = loop
+        self.server = server
+        self.registry = server.registry
+        self.node = node
+        self.kubeconfig = kubeconfig
+
+    def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        async def run() -> T:
+            return function(*arguments, **named)
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+
+
+@contextlib.contextmanager
+def run_server(folder: Path) -> Iterator[Running]:
+    """A cluster without controllers for as long as the block lasts."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="api-server")
+    thread.start()
+
+    async def begin() -> Running:
+        registry = Registry(load(), clock=time.time, chance=random.Random(1))
+        create_bootstrap_objects(registry)
+        node = Node()
+        server = await serve(registry, node)
+        publish(registry, server.host, server.port)
+        kubeconfig = folder / "kubeconfig"
+        write_admin_kubeconfig(server, kubeconfig)
+        return Running(loop, server, node, kubeconfig)
+
+    running = asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
+    try:
+        yield running
+    finally:
+        asyncio.run_coroutine_threadsafe(running.server.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
