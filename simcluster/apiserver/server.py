@@ -235,10 +235,10 @@ class ApiServer:
             target.plural,
             target.subresource,
             "" if target.namespace is None else target.namespace,
-            target.name,
+            target.authorized_name,
         )
         if not is_allowed(user, access, self._roles):
-            raise Forbidden(target.resource, target.name, explain(user, access))
+            raise Forbidden(target.resource, target.authorized_name, explain(user, access))
 
     def _require_path(self, user: User, request: web.BaseRequest) -> None:
         access = Access(request.method.lower(), path=request.path)

@@ -5,6 +5,7 @@ Source: k8s.io/apiserver pkg/endpoints/request/requestinfo.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _VERBS = {
 _ON_COLLECTIONS = {"get": "list", "delete": "deletecollection"}
 # Subresources of a namespace; any other word after its name is a resource inside it.
 _OF_NAMESPACES = ("status", "finalize")
+_IS_NAME = re.compile(r"metadata\.name==?[^=]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Target:
     namespace: str | None = None
     name: str = ""
     subresource: str = ""
+    # What authorisation takes for the name: a list or watch of one object, by field selector, is about that object.
+    authorized_name: str = ""
 
     @property
     def resource(self) -> str:
@@ -55,7 +59,13 @@ def read_target(method: str, path: str, query: Mapping[str, str]) -> Target | No
         return None
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    return Target(_verb(method, query, name), group, version, rest[0], namespace, name, subresource)
+    about = name if name else _selected_name(query.get("fieldSelector", ""))
+    return Target(_verb(method, query, name), group, version, rest[0], namespace, name, subresource, about)
+
+
+def _selected_name(fields: str) -> str:
+    names = [term.partition("=")[2].lstrip("=") for term in fields.split(",") if _IS_NAME.match(term)]
+    return names[0] if names else ""
 
 
 def _verb(method: str, query: Mapping[str, str], name: str) -> str:

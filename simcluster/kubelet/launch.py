@@ -77,7 +77,7 @@ async def launch(worker: PodWorker, name: str) -> Instance:
     if worker.pulls.pop(name, None) is not None or not worker.containers[name].starts:
         worker.tell("Normal", "Pulled", f'Container image "{spec["image"]}" already present on machine', name)
     try:
-        _refuse_volumes(spec)
+        _refuse_volumes(worker.pod, spec)
         command = _make(worker, spec, image_command)
     except ConfigProblem as problem:
         worker.tell("Warning", "Failed", f"Error: {problem}", name)
@@ -104,13 +104,23 @@ def _refuse_image(worker: PodWorker, name: str, spec: Object) -> NotYet:
     return NotYet(Waiting(PULL_FAILED, text, now, now + wait_s))
 
 
-def _refuse_volumes(spec: Object) -> None:
-    mounts = [each["mountPath"] for each in spec.get("volumeMounts") or ()]
-    others = [path for path in mounts if path != _TOKEN_MOUNT]
+def _refuse_volumes(pod: Object, spec: Object) -> None:
+    """ConfigProblem if a volume would have to be mounted.
+
+    An emptyDir at the container's workingDir is what every pod has anyway: a private folder that it starts in.
+    """
+    empty = {each["name"] for each in pod["spec"].get("volumes") or () if "emptyDir" in each}
+    others = [
+        each["mountPath"]
+        for each in spec.get("volumeMounts") or ()
+        if each["mountPath"] != _TOKEN_MOUNT
+        and not (each["name"] in empty and each["mountPath"] == spec.get("workingDir"))
+    ]
     if others:
         raise ConfigProblem(
             f"volumeMounts {', '.join(others)}: pods of the loopback network are processes that share this machine's "
-            "files, so nothing can be mounted; pass data by env, envFrom or args"
+            "files, so nothing can be mounted, except an emptyDir at the container's workingDir; pass data by env, "
+            "envFrom or args"
         )
 
 
