@@ -27,17 +27,14 @@ class Callers:
         self._by_certificate: dict[bytes, User] = {}
 
     def identify(self, request: web.BaseRequest) -> User:
-        """Return who is calling; Unauthorized if that can not be told."""
-        header = request.headers.get("Authorization")
-        if header is not None:
-            scheme, _, token = header.partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise Unauthorized
-            return self.identify_token(token.strip())
+        """Return who is calling; Unauthorized if that can not be told. A certificate counts before a token."""
         certificate = self._certificate(request)
-        if certificate is None:
+        if certificate is not None:
+            return self._identify_certificate(certificate)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
             raise Unauthorized
-        return self._identify_certificate(certificate)
+        return self.identify_token(token.strip())
 
     def identify_token(self, token: str) -> User:
         """Return whom a service-account token speaks for; Unauthorized if it is not to be believed."""

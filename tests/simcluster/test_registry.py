@@ -243,8 +243,8 @@ def test_faults_of_metadata_are_worded_as_by_a_real_server(registry: Registry) -
     assert [field for field, _ in causes(caught)] == ["metadata.name", "metadata.labels", "metadata.labels"]
     assert causes(caught)[1][1] == (
         "Invalid value: \"a b\": name part must consist of alphanumeric characters, '-', '_' or '.', and must "
-        "start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-        "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+        "start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
+        "used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
     )
     assert caught.value.details["kind"] == "ConfigMap"
 
