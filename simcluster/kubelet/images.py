@@ -8,10 +8,11 @@ that are.
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-_PYTHONS = ("python", "python3")
+_PYTHONS = ("python", "python3", sys.executable)
 
 
 class BindingError(ValueError):

@@ -6,7 +6,6 @@ nothing is started by halves.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcluster.controllers.metadata import uid_of
@@ -147,10 +146,8 @@ def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Co
     offered = service_variables(services)
     declared = {key: value for key, value in found.items() if offered.get(key) != value}
     environment = base | found
-    cwd = files.cwd
-    if spec.get("workingDir") and Path(spec["workingDir"]).is_dir():
-        cwd = Path(spec["workingDir"])
-    return Command(make_command(spec, image_command, environment), environment, declared, cwd)
+    # `workingDir` is a place in the image; a path of this machine that happens to be called so is none of the pod's.
+    return Command(make_command(spec, image_command, environment), environment, declared, files.cwd)
 
 
 def _is_linked(service: Object) -> bool:
