@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from demo_server.readiness import ReadyServer, find_tls_fault, utc_now
 from demo_server.reflector import Reflector, Snapshot, Source
 from demo_server.xds import render_files
 from demo_server.xds_files import XdsFiles
-from demo_server.xds_resources import cluster_name
+from demo_server.xds_resources import Certificate, cluster_name
 
 SHORT_LIFE_S = 5.0
 """An Envoy that ends sooner than this after its start will not do better at the next start."""
@@ -123,27 +123,32 @@ class Gateway:
         rules, certificates = self._rules, self._keeper.certificates
         if not rules.terminations:
             return f"no Ingress of class {self._settings.ingress_class} with tls is known yet"
-        for each in rules.terminations:
-            certificate = certificates.get(each.secret)
-            if certificate is None:
-                return f"Secret {each.secret} has no usable certificate yet"
-            fault = find_tls_fault(self._settings.listen, each.hosts[0], certificate.chain.encode())
-            if fault is not None:
-                return fault
-        return self._find_unreached(rules)
+        unread = [each.secret for each in rules.terminations if each.secret not in certificates]
+        if unread:
+            return f"Secret {unread[0]} has no usable certificate yet"
+        try:
+            return self._find_unreached(rules) or self._find_unserved(rules, certificates)
+        except ProxyError as error:
+            return str(error)
 
     def _find_unreached(self, rules: Rules) -> str | None:
         for backend in rules.backends:
-            if backend in self._reached:
-                continue
-            try:
-                known = self._proxy.count(f"^cluster.{cluster_name(backend)}.membership_total$")
-            except ProxyError as error:
-                return str(error)
-            if not known:
-                return f"backend {backend} has had no endpoint yet"
-            self._reached.add(backend)
+            if backend not in self._reached:
+                if not self._proxy.count(f"^cluster.{cluster_name(backend)}.membership_total$"):
+                    return f"backend {backend} has had no endpoint yet"
+                self._reached.add(backend)
         return None
+
+    def _find_unserved(self, rules: Rules, certificates: Mapping[str, Certificate]) -> str | None:
+        listen = self._settings.listen
+        # Asked of our own Envoy: where another program holds the port, that one could show the same certificate.
+        if not self._proxy.count("^listener_manager.total_listeners_active$"):
+            return f"envoy does not listen on {listen} yet"
+        faults = (
+            find_tls_fault(listen, each.hosts[0], certificates[each.secret].chain.encode())
+            for each in rules.terminations
+        )
+        return next((fault for fault in faults if fault is not None), None)
 
     def _loop(self) -> int:
         while True:

@@ -92,8 +92,7 @@ def fetch_wheels(requirements: Sequence[str], platforms: Sequence[str], cache: P
     """A folder with the wheels of the requirements and of all that they need; from the cache where it has
     them.
     """
-    key = hashlib.sha256("\n".join((PYTHON, *platforms, *requirements)).encode()).hexdigest()[:16]
-    kept = cache / key
+    kept = cache / cache_key(requirements, platforms)
     if kept.is_dir():
         return kept
     cache.mkdir(parents=True, exist_ok=True)
@@ -107,6 +106,11 @@ def fetch_wheels(requirements: Sequence[str], platforms: Sequence[str], cache: P
             if not kept.is_dir():
                 raise
     return kept
+
+
+def cache_key(requirements: Sequence[str], platforms: Sequence[str]) -> str:
+    """The name of the folder that holds these wheels."""
+    return hashlib.sha256("\n".join((PYTHON, *platforms, *requirements)).encode()).hexdigest()[:16]
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
