@@ -359,6 +359,7 @@ def test_graceful_deletion_in_order(tmp_path: Path) -> None:
         node.registry.delete("pods", "default", "p")
         await node.until_gone()
         log = await following
+        await asyncio.gather(*node.kubelet._tasks.values())
         subscription.close()
         return (
             log,
