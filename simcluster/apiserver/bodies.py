@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-import yaml
 from aiohttp import web
 
 from simcluster.errors import BadRequest, Invalid, TooLarge, UnsupportedMediaType, unsupported
@@ -59,6 +58,9 @@ def parse_json(body: bytes, kind: str) -> Any:
 
 def parse_yaml(body: bytes, kind: str) -> Any:
     """Return YAML text as values; BadRequest if it is none, or none that JSON has."""
+    # Few clients send YAML, and no start-up should wait for it.
+    import yaml
+
     try:
         # What comes back must be JSON: dates, sets and keys that are no texts are refused.
         return orjson.loads(orjson.dumps(yaml.safe_load(body), default=_refuse))

@@ -17,7 +17,6 @@ Json = dict[str, Any]
 _V3_REFERENCE = "#/components/schemas/"
 _V2_REFERENCE = "#/definitions/"
 _PATCH_TYPES = (
-    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",

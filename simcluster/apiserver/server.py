@@ -13,7 +13,6 @@ import datetime
 import logging
 import random
 import ssl
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,18 @@ from typing import Any
 from aiohttp import web
 
 from simcluster.apiserver import kubeconfigs
-from simcluster.apiserver.answers import answer, answer_encoded, answer_error, choose_form
+from simcluster.apiserver.answers import answer, answer_error
 from simcluster.apiserver.bodies import LARGEST
 from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call, Kubelet
-from simcluster.apiserver.discovery import AGGREGATED, AGGREGATED_TYPE, Discovery
+from simcluster.apiserver.documents import Documents
 from simcluster.apiserver.objects import Objects
-from simcluster.apiserver.openapi import OpenApi
 from simcluster.apiserver.pod_writes import PodWrites
 from simcluster.apiserver.reviews import Reviews
 from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
 from simcluster.apiserver.targets import Target, read_target
+from simcluster.apiserver.tls import make_tls
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
 from simcluster.errors import Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
@@ -77,8 +76,7 @@ class ApiServer:
         self._streams = Streams(registry, kubelet)
         self._reviews = Reviews(registry, issuer, self._callers)
         self._pods = PodWrites(registry)
-        self._openapi = OpenApi(registry.catalogue)
-        self._discovery: Discovery | None = None
+        self._documents = Documents(registry.catalogue)
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -112,12 +110,12 @@ class ApiServer:
             self._runner,
             host,
             port,
-            ssl_context=self._make_tls(),
+            ssl_context=self._tls(),
             reuse_address=True,
         )
         await site.start()
         self.port = self._runner.addresses[0][1]
-        self._discovery = Discovery(self.registry.catalogue, f"{host}:{self.port}")
+        self._documents.address = f"{host}:{self.port}"
 
     async def close(self) -> None:
         """End all watches, then stop listening."""
@@ -133,22 +131,9 @@ class ApiServer:
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.registry.clock(), datetime.UTC)
 
-    def _make_tls(self) -> ssl.SSLContext:
-        pair = self.authority.issue_server(
-            _NAMES, sorted({self.host, "127.0.0.1"} - {"localhost"}), self._now()
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.load_verify_locations(cadata=self.authority.certificate.decode())
-        # OpenSSL reads keys from files only; this one is ours alone and gone at once.
-        with tempfile.TemporaryDirectory(prefix="simcluster-") as folder:
-            file = Path(folder) / "server.pem"
-            file.touch(mode=0o600)
-            file.write_bytes(pair.certificate + pair.key)
-            context.load_cert_chain(file)
-        return context
+    def _tls(self) -> ssl.SSLContext:
+        addresses = sorted({self.host, "127.0.0.1"} - {"localhost"})
+        return make_tls(self.authority, self.authority.issue_server(_NAMES, addresses, self._now()))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -170,7 +155,7 @@ class ApiServer:
         target = read_target(request.method, path, request.query)
         if target is None:
             self._require_path(user, request)
-            return self._document(request)
+            return self._documents.answer(request)
         self._require(user, target)
         kind = self.registry.catalogue.resources.get(target.resource)
         if kind is None or kind.version != target.version:
@@ -249,43 +234,6 @@ class ApiServer:
         if path.rstrip("/") == "/version":
             return answer(self.registry.catalogue.version)
         return web.Response(text="ok")
-
-    def _document(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, accept = request.path, request.headers.get("Accept")
-        if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed
-        if path.rstrip("/") == "/openapi/v2":
-            choose_form(accept)
-            return answer_encoded(self._openapi.v2())
-        if path.rstrip("/") == "/openapi/v3":
-            return answer(self._openapi.index())
-        if path.startswith("/openapi/v3/"):
-            choose_form(accept)
-            document = self._openapi.v3(path.removeprefix("/openapi/v3/"))
-            return _not_found() if document is None else answer_encoded(document)
-        return self._discover(request, path, accept)
-
-    def _discover(self, request: web.BaseRequest, path: str, accept: str | None) -> web.StreamResponse:
-        found: Any = None
-        if self._discovery is not None and path.startswith("/api"):
-            if (
-                path.strip("/") in ("api", "apis")
-                and choose_form(accept, (AGGREGATED,)).transform == AGGREGATED
-            ):
-                return _answer_aggregated(request, *self._discovery.aggregated(path))
-            found = self._discovery.find(path)
-        return _not_found() if found is None else answer(found)
-
-
-def _answer_aggregated(request: web.BaseRequest, body: bytes, etag: str) -> web.Response:
-    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public"}
-    if request.headers.get("If-None-Match") == etag:
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers=headers | {"Content-Type": AGGREGATED_TYPE})
-
-
-def _not_found() -> web.Response:
-    return web.Response(text="404 page not found\n", status=404)
 
 
 def _make_request(

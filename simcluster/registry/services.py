@@ -33,6 +33,8 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
     """Give a Service its cluster IP: the one it asks for, the one it has, a new one, or none if headless."""
     spec = service["spec"]
     if spec["type"] == "ExternalName":
+        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            spec.pop(key, None)
         return
     before = {} if old is None else old["spec"]
     if not spec.get("clusterIP"):
@@ -48,9 +50,13 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
 def allocate(service: Object, old: Object | None, around: _Around) -> None:
     """Take the cluster IP out of the pool, once the Service is known to be valid."""
     spec = service["spec"]
-    if spec["type"] == "ExternalName" or spec.get("clusterIP") == "None" or around.addresses is None:
-        return
     held = None if old is None else old["spec"].get("clusterIP")
+    if spec["type"] == "ExternalName":
+        if old is not None:
+            release(old, around)
+        return
+    if spec.get("clusterIP") == "None" or around.addresses is None:
+        return
     wanted = spec.get("clusterIP")
     if wanted and wanted == held:
         return

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import http.client
+import json
 import random
+import ssl
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from simcluster.apiserver import ApiServer, create_bootstrap_objects, publish, serve, write_admin_kubeconfig
 from simcluster.registry import Registry
 from simcluster.schema import load
+from simcluster.tokens import Bearer
 
 T = TypeVar("T")
 
@@ -77,9 +85,9 @@ class Node:
     async def _read(self, *, follow: bool) -> AsyncIterator[bytes]:
         at = 0
         while True:
-            for line in self.lines[at:]:
-                yield line
-            at = len(self.lines)
+            while at < len(self.lines):
+                yield self.lines[at]
+                at += 1
             if not follow:
                 return
             await self.more.wait()
@@ -142,3 +150,54 @@ def run_server(folder: Path) -> Iterator[Running]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+class Plain:
+    """Requests without a client library; certificate, token or nobody."""
+
+    def __init__(self, cluster: Running, token: str | None = None, *, administrator: bool = True) -> None:
+        self.port = cluster.server.port
+        self.context = ssl.create_default_context(cadata=cluster.server.authority.certificate.decode())
+        self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if administrator and token is None:
+            user = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]
+            with tempfile.NamedTemporaryFile() as file:
+                for key in ("client-certificate-data", "client-key-data"):
+                    file.write(base64.b64decode(user[key]))
+                file.flush()
+                self.context.load_cert_chain(file.name)
+
+    def open(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=10)
+        sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if sent is not None:
+            named.setdefault("Content-Type", "application/json")
+        connection.request(method, path, sent, self.headers | named)
+        return connection.getresponse()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        answer = self.open(method, path, body, **headers)
+        text = answer.read()
+        return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()
+
+
+def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "i:1"}]
+    return {"metadata": {"name": name, "labels": {"app": name}}, "spec": {"containers": containers, **spec}}
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": {"name": name}}, "data": data}
+
+
+def lines(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    """The events of a watch."""
+    for line in answer:
+        yield json.loads(line)
+
+
+def mint(cluster: Running, namespace: str, **more: str) -> str:
+    account = cluster.call(cluster.registry.get, "serviceaccounts", namespace, "default")
+    bearer = Bearer(namespace, "default", account["metadata"]["uid"], **more)
+    return cluster.server.issuer.mint(bearer, now=time.time())
