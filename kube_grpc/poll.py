@@ -48,7 +48,8 @@ class Poll:
             except Exception as error:
                 # As in `watch`: nothing may end this loop.
                 _LOGGER.exception("discovery of %s: unforeseen error", self._reader)
-                self._endure(DiscoveryError(f"unforeseen {type(error).__name__}: {error}", kind="unforeseen"))
+                unforeseen = f"unforeseen {type(error).__name__}: {error}"
+                self._endure(DiscoveryError(unforeseen, kind="unforeseen"))
 
     def stop(self) -> None:
         """Ends `run` at once, unless a list is under way: that one is bounded by its own time-outs."""
@@ -67,5 +68,6 @@ class Poll:
         if self._stopped.is_set():
             return
         self._failures += 1
-        self._report.failed(error)
+        # The report keeps the error; the frames that it came through would keep a response and its connection.
+        self._report.failed(error.with_traceback(None))
         self._stopped.wait(self._backoff.delay_s(self._failures, self._rng))

@@ -4,8 +4,9 @@ Rule: every request is bounded in time, and every failure comes out as a Discove
 where, and what to do. A watch never outlives its time by more than the read timeout, so that a half-open
 connection is noticed.
 
-Does not retry, with one exception: a 401 makes the client read its credentials again (tokens are rotated) and
-ask once more. Does not fold or judge what it reads: JSON objects go out as they came.
+Does not retry, with two exceptions: a 401 makes the client read its credentials again (tokens are rotated)
+and ask once more; and a kept-alive connection that turns out to be closed is replaced.
+Does not fold or judge what it reads: JSON objects go out as they came.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class SliceReader:
 
     def list(self) -> tuple[list[dict[str, Any]], str]:
         """All slices, and the revision to watch from. Raises DiscoveryError."""
-        response = self._request("list", (self._connect_s, self._read_s))
-        body = self._decode(self._read_all(response))
+        text = self._read_all(self._request("list", (self._connect_s, self._read_s)))
+        if isinstance(text, DiscoveryError):
+            raise text
+        body = self._decode(text)
         return body.get("items") or [], str(body["metadata"]["resourceVersion"])
 
     def watch(self, revision: str, *, duration_s: int) -> Iterator[dict[str, Any]]:
@@ -86,30 +89,36 @@ class SliceReader:
                 response.shutdown()
 
     def _lines(self, response: Any) -> Iterator[bytes]:
-        import urllib3
-
         buffer = b""
         while not self._cancelled.is_set():
-            try:
-                chunk = response.read1()
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            chunk = self._read_chunk(response)
+            if isinstance(chunk, DiscoveryError):
                 if self._cancelled.is_set():
                     return
-                msg = f"watch of {self._describe()} broke off: {_brief(error)}"
-                raise DiscoveryError(msg, kind="broken") from error
+                raise chunk
             if not chunk:
                 return
             *lines, buffer = (buffer + chunk).split(b"\n")
             yield from (line for line in lines if line.strip())
 
+    # Errors are returned and raised by the caller, outside of `except`: they are kept for messages, and with
+    # the library's own errors in their context they would keep its connections open.
+
+    def _read_chunk(self, response: Any) -> bytes | DiscoveryError:
+        import urllib3
+
+        try:
+            return bytes(response.read1())
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return DiscoveryError(f"watch of {self._describe()} broke off: {_brief(error)}", kind="broken")
+
     def _request(self, verb: str, timeout: tuple[float, float], **query: Any) -> Any:
-        response = self._send(verb, timeout, query)
-        if response.status == 401 and self._renew():
-            response.close()
-            response = self._send(verb, timeout, query)
-        if response.status != 200:
-            raise self._explain(response.status, self._decode_status(self._read_all(response)), verb)
-        return response
+        outcome = self._send(verb, timeout, query)
+        if isinstance(outcome, DiscoveryError) and outcome.kind == "unauthorized" and self._renew():
+            outcome = self._send(verb, timeout, query)
+        if isinstance(outcome, DiscoveryError):
+            raise outcome
+        return outcome
 
     def _renew(self) -> bool:
         try:
@@ -118,34 +127,52 @@ class SliceReader:
             raise DiscoveryError(str(error), kind="unauthorized") from error
 
     def _send(self, verb: str, timeout: tuple[float, float], query: dict[str, Any]) -> Any:
+        """The response, status 200, or a DiscoveryError."""
         import urllib3
         from kubernetes import client
 
-        api = client.DiscoveryV1Api(self._access.client)
         try:
-            return api.list_namespaced_endpoint_slice(
-                self._namespace,
-                label_selector=f"kubernetes.io/service-name={self._service}",
-                _preload_content=False,
-                _request_timeout=timeout,
-                **query,
+            try:
+                return self._get(timeout, query)
+            except urllib3.exceptions.ProtocolError:
+                # A kept-alive connection that the server closed while this request was on its way to it.
+                return self._get(timeout, query)
+        except client.ApiException as error:
+            if error.status:
+                return self._explain(error.status, self._decode_status(error.body), verb)
+            # Without a status: how the library reports a TLS failure.
+            remedy = "check the certificate authority and the server name that this client is configured with"
+            return self._explain_silence(verb, error, remedy)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            remedy = (
+                "nothing if the API server is being restarted; else check that it can be reached from here"
             )
-        except (urllib3.exceptions.HTTPError, OSError, client.ApiException) as error:
-            # ApiException here is a TLS failure: with _preload_content=False no HTTP status becomes one.
-            msg = (
-                f"{verb} of {self._describe()}: no answer from {self._access.host}: {_brief(error)}\n"
-                f"  do: nothing if the API server is being restarted; else check that it can be reached from here"
-            )
-            raise DiscoveryError(msg, kind="unreachable") from error
+            return self._explain_silence(verb, error, remedy)
 
-    def _read_all(self, response: Any) -> bytes:
+    def _explain_silence(self, verb: str, error: Exception, remedy: str) -> DiscoveryError:
+        msg = f"{verb} of {self._describe()}: no answer from {self._access.host}: {_brief(error)}\n  do: {remedy}"
+        return DiscoveryError(msg, kind="unreachable")
+
+    def _get(self, timeout: tuple[float, float], query: dict[str, Any]) -> Any:
+        from kubernetes import client
+
+        return client.DiscoveryV1Api(self._access.client).list_namespaced_endpoint_slice(
+            self._namespace,
+            label_selector=f"kubernetes.io/service-name={self._service}",
+            _preload_content=False,
+            _request_timeout=timeout,
+            **query,
+        )
+
+    def _read_all(self, response: Any) -> bytes | DiscoveryError:
         import urllib3
 
         try:
             return bytes(response.data)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            msg = f"list of {self._describe()} broke off: {_brief(error)}"
-            raise DiscoveryError(msg, kind="unreachable") from error
+            return DiscoveryError(
+                f"list of {self._describe()} broke off: {_brief(error)}", kind="unreachable"
+            )
 
     def _decode(self, text: bytes) -> dict[str, Any]:
         try:
@@ -160,11 +187,11 @@ class SliceReader:
             raise DiscoveryError(msg, kind="answer")
         return decoded
 
-    def _decode_status(self, text: bytes) -> dict[str, Any]:
+    def _decode_status(self, text: str | None) -> dict[str, Any]:
         try:
-            decoded = json.loads(text)
+            decoded = json.loads(text or "{}")
         except ValueError:
-            return {"message": text[:200].decode("utf-8", "replace")}  # A proxy's error page, say.
+            decoded = text  # A proxy's error page, say.
         return decoded if isinstance(decoded, dict) else {"message": str(decoded)[:200]}
 
     def _explain(self, code: int, status: dict[str, Any], verb: str) -> DiscoveryError:
@@ -201,8 +228,13 @@ class SliceReader:
 
 def _brief(error: BaseException) -> str:
     """The innermost reason in one line: urllib3 wraps causes and prints object addresses."""
-    cause: BaseException = error
-    while (inner := getattr(cause, "reason", None) or cause.__cause__) and isinstance(inner, BaseException):
+    cause = error
+    while (inner := _cause_of(cause)) is not None:
         cause = inner
     text = re.sub(r"^.*?object at 0x[0-9a-f]+>:? ?", "", str(cause)).strip()
     return (text if text else type(cause).__name__).splitlines()[0]
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    candidates = (getattr(error, "reason", None), error.__cause__, *error.args)
+    return next((item for item in candidates if isinstance(item, BaseException)), None)

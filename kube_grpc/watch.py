@@ -92,7 +92,8 @@ class Watch:
             except Exception as error:
                 # Nothing may end this loop: a pool without discovery looks well until its pods are replaced.
                 _LOGGER.exception("discovery of %s: unforeseen error", self._reader)
-                self._endure(DiscoveryError(f"unforeseen {type(error).__name__}: {error}", kind="unforeseen"))
+                unforeseen = f"unforeseen {type(error).__name__}: {error}"
+                self._endure(DiscoveryError(unforeseen, kind="unforeseen"))
 
     def stop(self) -> None:
         """Ends `run` at once, also in the middle of a wait or a read."""
@@ -106,7 +107,8 @@ class Watch:
         # Expired once is the normal way to be told to list again; twice without a success between is not.
         if error.kind == "expired" and self._failures == 1:
             return
-        self._report.failed(error)
+        # The report keeps the error; the frames that it came through would keep a response and its connection.
+        self._report.failed(error.with_traceback(None))
         self._stopped.wait(self._pace.backoff.delay_s(self._failures, self._rng))
 
     def _list_then_watch(self) -> None:
