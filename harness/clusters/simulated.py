@@ -41,7 +41,9 @@ class SimulatedCluster:
         say("starting the simulated cluster")
         commands = {image.name: image.command for image in images if image.command is not None}
         folder = self._lease.make_folder()
-        cluster = simcluster.Cluster(images=commands, kubernetes_version=self._version, directory=folder)
+        cluster = simcluster.Cluster(
+            images=commands, kubernetes_version=self._version, profile="faithful", directory=folder
+        )
         self._cluster = cluster
         try:
             cluster.start()
