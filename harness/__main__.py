@@ -8,6 +8,7 @@ Neither needs a cluster. Both end with 0 if all is well, 1 if not, 2 if they cou
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -243,7 +243,8 @@ def _session(config: pytest.Config) -> Session:
 
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         is_live = reporter is not None and reporter.isatty and reporter.hasmarkup
-        progress = Progress(lambda text: _write(config, text), is_live=is_live)
+        width = config.get_terminal_writer().fullwidth
+        progress = Progress(lambda text: _write(config, text), is_live=is_live, width=width)
         found = config.stash[_SESSION] = Session(
             config.stash[_SETTINGS], config.stash[_CHOICE], images, progress
         )

@@ -22,18 +22,28 @@ class Progress:
     """Says what is being waited for. `is_live` is whether the output is a terminal that can rewrite a line."""
 
     def __init__(
-        self, write: Callable[[str], None], *, is_live: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        *,
+        is_live: bool,
+        width: int = 100,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write, self._is_live, self._clock = write, is_live, clock
+        self._width = width - 12  # a live line must not wrap: it could not be taken back
         self._lock = threading.Lock()
         self._title, self._text = "", ""
+        self._detail: Callable[[], str] | None = None
         self._since = self._next_line_at = 0.0
         self._is_drawn = False
 
-    def say(self, text: str) -> None:
-        """What is being waited for now."""
+    def say(self, text: str, detail: Callable[[], str] | None = None) -> None:
+        """What is being waited for now.
+
+        `detail` is asked each time this is shown, for why it takes so long.
+        """
         with self._lock:
-            self._text = text
+            self._text, self._detail = text, detail
             self._since = self._clock()
             self._next_line_at = self._since + _FIRST_LINE_S
 
@@ -63,9 +73,11 @@ class Progress:
         with self._lock:
             now = self._clock()
             told = f"{self._title}: {self._text}" if self._text else self._title
+            detail = "" if self._detail is None else self._detail()
+            told = f"{told} ({detail})" if detail else told
             waited = f"{now - self._since:.0f} s"
             if self._is_live:
-                self._write(f"{_CLEAR}{_FRAMES[frame % len(_FRAMES)]} {told} {waited}")
+                self._write(f"{_CLEAR}{_FRAMES[frame % len(_FRAMES)]} {told[: self._width]} {waited}")
                 self._is_drawn = True
             elif now >= self._next_line_at:
                 self._write(f"{told} … {waited}\n")

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 
@@ -28,7 +29,14 @@ from harness.scenario import Scenario
 from harness.scene import Scene, is_hopeless, is_ready, restarts, trouble
 from harness.steps import Stage, describe, perform
 
-Say = Callable[[str], None]
+
+class Say(Protocol):
+    """Tells a person what is being waited for; `detail` is asked for more each time that is shown."""
+
+    def __call__(self, text: str, detail: Callable[[], str] | None = None) -> None:
+        """Say it."""
+
+
 READY_S = 120.0
 WARM_S = 60.0
 _DRAIN_S = 5.0
@@ -178,7 +186,7 @@ class Run:
 
     async def _until_ready(self, names: list[str]) -> None:
         for name in names:
-            self._say(f"waiting for deployment {name}")
+            self._say(f"waiting for deployment {name}", lambda name=name: self._trouble(name))  # type: ignore[misc]
             await self._until(lambda name=name: self._scene.is_rolled_out(name), name)  # type: ignore[misc]  # bound now
         target = self._scenario.target
         if target.deployment in names:
@@ -195,6 +203,10 @@ class Run:
         await self._scene.until(is_over, READY_S, lambda: describe(self._scene, deployment))
         if not is_met():
             raise StepError(describe(self._scene, deployment))
+
+    def _trouble(self, deployment: str) -> str:
+        """What holds the first of its unready pods up."""
+        return next(iter(trouble(self._scene.pods_of(deployment))), "")
 
     async def _until_warm(self, names: list[str]) -> None:
         scene, load = self._scene, self._scenario.load

@@ -20,6 +20,7 @@ from harness.manifests import load_file
 from harness.scenario import Apply, Delete, Kill, Roll, Scale, Scenario, Step, Wait
 from harness.scene import Object, Scene, is_ready, restarts, trouble
 
+_SEEN_S = 30.0
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _ENDING = ("KILL", "TERM", "INT", "QUIT")
 
@@ -73,8 +74,17 @@ async def _wait(step: Step, stage: Stage) -> Done:
 
 async def _scale(step: Step, stage: Stage) -> Done:
     action = cast(Scale, step.action)
-    path = DEPLOYMENTS.path(stage.namespace, stage.deployment(action.deployment), "scale")
+    deployment = stage.deployment(action.deployment)
+    path = DEPLOYMENTS.path(stage.namespace, deployment, "scale")
     await stage.kube.patch(path, {"spec": {"replicas": action.replicas}}, kind=MERGE_PATCH)
+
+    def is_seen() -> bool:  # so that a wait that follows does not look at what was before
+        found = stage.scene.deployments.get(deployment)
+        return found is not None and found["spec"]["replicas"] == action.replicas
+
+    await stage.scene.until(
+        is_seen, _SEEN_S, lambda: f"deployment {deployment} was not seen with its new size"
+    )
     return Done()
 
 

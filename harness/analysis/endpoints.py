@@ -1,5 +1,8 @@
 """When each pod was a ready endpoint of a Service, folded from the slices that the watch showed.
 
+A Service that has pods or not has at least one slice; with the last one gone, the Service is, and its pods
+have not left on that account.
+
 Rule: a Service's endpoints are the union of its slices, by slice name; a deleted slice takes its endpoints
 away. A pod is ready while any slice says so. It also knows which pod had an address at a time, to name the
 pod that a failed call went to.
@@ -12,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.history import History, PodSeen, SliceSeen, StepDone
+
+_DELETION_S = 2.0  # within which the slices of a deleted Service go
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,11 @@ def stays(history: History, service: str) -> list[Stay]:
     for record in history.records:
         if not isinstance(record, SliceSeen) or record.service != service:
             continue
-        slices[record.name] = _ready_pods(record)
+        if not record.is_deleted:
+            slices[record.name] = _ready_pods(record)
+        elif slices.pop(record.name, None) is not None and not slices:
+            _reopen(found, ready_since, record.at)
+            continue
         ready = frozenset().union(*slices.values())
         gone = sorted(ready_since.keys() - ready)
         found += [Stay(pod, ready_since.pop(pod), record.at) for pod in gone]
@@ -42,6 +51,13 @@ def stays(history: History, service: str) -> list[Stay]:
             ready_since[pod] = record.at
     found += [Stay(pod, since, None) for pod, since in ready_since.items()]
     return sorted(found, key=lambda stay: (stay.ready_at, stay.pod))
+
+
+def _reopen(found: list[Stay], ready_since: dict[str, float], at: float) -> None:
+    """The Service is gone, its slices one after the other: nobody left with the first ones either."""
+    for stay in [stay for stay in found if stay.left_at is not None and stay.left_at > at - _DELETION_S]:
+        found.remove(stay)
+        ready_since[stay.pod] = stay.ready_at
 
 
 def departures(history: History, among: Iterable[Stay]) -> list[tuple[str, float, float | None]]:
@@ -93,8 +109,6 @@ class Addresses:
 
 
 def _ready_pods(seen: SliceSeen) -> frozenset[str]:
-    if seen.is_deleted:
-        return frozenset()
     return frozenset(
         endpoint.pod for endpoint in seen.endpoints if endpoint.pod is not None and endpoint.is_ready
     )

@@ -39,8 +39,9 @@ def _bounds(rule: Errors, calls: int, failed: int, told: str, backend: str) -> I
         verdict = PASS if failed <= most * calls else FAIL
         yield Outcome(verdict, f"{told}; at most {most:.2%} expected{because(rule.most_share)}")
     if rule.least is not None:
-        verdict = PASS if failed >= rule.least else FAIL
-        yield Outcome(verdict, f"{told}; at least {rule.least} expected")
+        least = rule.least.on(backend)
+        verdict = PASS if failed >= least else FAIL
+        yield Outcome(verdict, f"{told}; at least {least:g} expected{because(rule.least)}")
 
 
 def _told(tallies: Sequence[Tally], calls: int, failed: int, window: Window) -> str:

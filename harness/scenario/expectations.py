@@ -63,7 +63,7 @@ class Errors:
 
     most: Bound | None = None
     most_share: Bound | None = None
-    least: int | None = None
+    least: Bound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _errors(body: Value) -> Errors:
     rule = Errors(
         most=_bound(mapping, "max", lambda value: float(value.whole())),
         most_share=_bound(mapping, "max_share", Value.share),
-        least=None if (least := mapping.get("min")) is None else least.whole(minimum=1),
+        least=_bound(mapping, "min", lambda value: float(value.whole())),
     )
     if rule == Errors():
         raise body.refuse("no bound is given", ["known bounds: max, max_share, min"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,10 @@ class Story:
         """A slice of a Service holds just these ready endpoints."""
         endpoints = tuple(Endpoint(pod, f"10.0.0.{pod}", True, True, False) for pod in pods)
         self.records.append(SliceSeen(BEGAN_AT + at, service, name, False, endpoints))
+
+    def slice_gone(self, at: float, *, service: str = "greeter-clusterip", name: str = "one") -> None:
+        """A slice was deleted."""
+        self.records.append(SliceSeen(BEGAN_AT + at, service, name, True, ()))
 
     def pod(self, at: float, name: str, address: str) -> None:
         """A pod has an address."""
@@ -105,10 +109,10 @@ def began_at() -> float:
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for ledgers of this test alone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    yield tmp_path / "state" / "kube-grpc" / "leases"
+    return tmp_path / "state" / "kube-grpc" / "leases"
 
 
 @pytest.fixture

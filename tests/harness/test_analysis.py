@@ -64,6 +64,33 @@ def test_endpoints_in_several_slices(story: Any) -> None:
     assert {"a", "b", "c"} == analyse(told.history(), TARGET).whole.ready
 
 
+def test_a_service_that_is_deleted(story: Any) -> None:
+    """Pods that stay have not left because their Service was deleted, nor joined when it is there again."""
+    told = story("pool")
+    told.ready(-1, "a", name="one")
+    told.ready(-1, "b", name="two")
+    told.call(1, "a")
+    told.slice_gone(2, name="one")
+    told.slice_gone(2, name="two")
+    told.call(3, "a")
+    told.ready(4, "a", "b", name="three")
+
+    variant = analyse(told.history(), TARGET).variants[0]
+
+    assert (variant.leaves, variant.joins) == ((), ())
+
+
+def test_a_slice_that_is_deleted(story: Any) -> None:
+    """While another slice stays, the pods of a deleted one have left."""
+    told = story("pool")
+    told.ready(-1, "a", name="one")
+    told.ready(-1, "b", name="two")
+    told.call(1, "b")
+    told.slice_gone(2, name="two")
+
+    assert [leave.pod for leave in analyse(told.history(), TARGET).variants[0].leaves] == ["b"]
+
+
 def test_join_gaps_are_measured_per_client(story: Any) -> None:
     """From endpoint ready to each client's first answer; a client that never got there is a miss."""
     told = story("pool")

@@ -260,8 +260,8 @@ def failing(story: Any, count: int) -> Any:
         (Errors(most=Bound(5)), PASS),
         (Errors(most_share=Bound(0.05)), PASS),
         (Errors(most_share=Bound(0.04)), FAIL),
-        (Errors(least=5), PASS),
-        (Errors(least=6), FAIL),
+        (Errors(least=Bound(5)), PASS),
+        (Errors(least=Bound(6)), FAIL),
         (Errors(most=Bound(9), most_share=Bound(0.01)), FAIL),
     ],
 )

@@ -133,7 +133,7 @@ def test_expectations() -> None:
         (each.variant, each.phase, each.kind): each.rule for each in parse(GOOD, "night.yaml").expectations
     }
 
-    assert Errors(Bound(3), Bound(0.05), 1) == found["clusterip", None, "errors"]
+    assert Errors(Bound(3), Bound(0.05), Bound(1)) == found["clusterip", None, "errors"]
     assert Shares("even_random", false_alarm=1e-4, skew=0.3) == found["pool", "quiet", "shares"]
     assert Shares("matches", weights=(0.7, 0.3)) == found["pool", None, "shares"]
     assert Silence(Bound(0.5)) == found["clusterip", "quiet", "silence"]
@@ -368,9 +368,10 @@ def test_mistakes_in_several_steps() -> None:
     with pytest.raises(ScenarioError) as refused:
         parse(swap("wait: 1s", "wiat: 1s").replace("scale: 5", "scale: x"), "s.yaml")
 
-    assert [
-        line[:8] for line in str(refused.value).splitlines() if line.startswith("s.yaml")
-    ] == ["s.yaml:3", "s.yaml:4"]
+    assert [line[:8] for line in str(refused.value).splitlines() if line.startswith("s.yaml")] == [
+        "s.yaml:3",
+        "s.yaml:4",
+    ]
 
 
 def test_scenarios_compare_by_value() -> None:
