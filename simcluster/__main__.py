@@ -5,6 +5,7 @@ The rule it keeps: options are checked before anything is started, and a wrong o
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,9 @@ def up(
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start a cluster, print how to reach it, and stay until Ctrl-C."""
+    # aiohttp reads this machine's authorities when it is imported, an eighth of the start, and here nobody is verified
+    # by them. Pods have an environment of their own.
+    os.environ.setdefault("SSL_CERT_FILE", os.devnull)
     # Not at the top: `--help` and wrong options need none of it.
     from simcluster import profile as profiles
     from simcluster.kubelet.images import Images, parse_binding
