@@ -33,7 +33,7 @@ from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
 from simcluster.registry.naming import find_changes, find_faults, generate_name, make_uid
 from simcluster.registry.options import DeleteOptions, WriteOptions
-from simcluster.registry.reading import read, read_scale
+from simcluster.registry.reading import drop_status, read, read_scale
 from simcluster.registry.scale import rescale, show_scale
 from simcluster.registry.subresources import bound, combine
 from simcluster.registry.subscriptions import Subscription
@@ -136,7 +136,7 @@ class Registry:
     ) -> Object:
         """Store a new object and return it as it was stored."""
         kind = self.resource(resource)
-        new = read(kind, obj, options)
+        new = drop_status(kind, read(kind, obj, options))
         self._place(kind, namespace, new)
         check_namespace(kind, new["metadata"], self.store)
         if new["metadata"].pop("resourceVersion", None):

@@ -21,12 +21,6 @@ _DATA_KEY_TEXT = (
 )
 
 
-def prepare(workload: Object, old: Object | None, _around: object) -> None:
-    """Drop the status that a creator may not set."""
-    if old is None and workload.get("status"):
-        workload["status"] = {}
-
-
 def find_faults(workload: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a Deployment, ReplicaSet, StatefulSet or DaemonSet."""
     spec = workload["spec"]

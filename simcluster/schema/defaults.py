@@ -33,6 +33,9 @@ STATIC: dict[str, Json] = {
         "terminationMessagePolicy": "File",
     },
     _CORE + "ContainerPort": {"protocol": "TCP"},
+    _CORE + "EndpointPort": {"protocol": "TCP"},
+    # Instants that Go writes as null when they are not set.
+    _CORE + "Event": {"eventTime": None, "firstTimestamp": None, "lastTimestamp": None},
     _CORE + "Probe": {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
     _CORE + "HTTPGetAction": {"path": "/", "scheme": "HTTP"},
     _CORE + "GRPCAction": {"service": ""},
@@ -68,9 +71,16 @@ STATIC: dict[str, Json] = {
         "whenScaled": "Retain",
     },
     _APPS + "DaemonSetSpec": {"revisionHistoryLimit": 10},
+    _APPS + "DaemonSetStatus": {
+        "currentNumberScheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "numberReady": 0,
+    },
     "io.k8s.api.batch.v1.JobSpec": {
         "completionMode": "NonIndexed",
         "suspend": False,
+        "manualSelector": False,
         "backoffLimit": 6,
         "podReplacementPolicy": "TerminatingOrFailed",
     },
@@ -104,12 +114,6 @@ def _container(container: Json) -> None:
         container["imagePullPolicy"] = "Always" if untagged else "IfNotPresent"
 
 
-def _resources(requirements: Json) -> None:
-    limits = requirements.get("limits")
-    if limits:
-        requirements["requests"] = limits | requirements.get("requests", {})
-
-
 def _pod_spec(spec: Json) -> None:
     spec.setdefault("securityContext", {})
     if "serviceAccountName" in spec:
@@ -119,7 +123,13 @@ def _pod_spec(spec: Json) -> None:
 
 
 def _pod(pod: Json) -> None:
-    pod["spec"].setdefault("enableServiceLinks", True)
+    spec = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    # Of a pod alone, not of a template: what is limited is requested.
+    for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
+        limits = container["resources"].get("limits")
+        if limits:
+            container["resources"]["requests"] = limits | container["resources"].get("requests", {})
 
 
 def _service_port(port: Json) -> None:
@@ -197,7 +207,6 @@ def _network_policy_spec(spec: Json) -> None:
 CONDITIONAL: dict[str, Callable[[Json], None]] = {
     _CORE + "Container": _container,
     _CORE + "EphemeralContainer": _container,
-    _CORE + "ResourceRequirements": _resources,
     _CORE + "PodSpec": _pod_spec,
     _CORE + "Pod": _pod,
     _CORE + "ServicePort": _service_port,

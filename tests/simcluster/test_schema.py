@@ -183,6 +183,23 @@ def test_empty_lists_are_null_where_a_real_server_writes_null() -> None:
     assert "labels" not in read("pods", {"metadata": {"labels": {}}})[0]["metadata"]
 
 
+def test_limits_of_a_pod_are_requests_and_those_of_a_template_are_not() -> None:
+    """A template's are filled in once a pod is made from it."""
+    limited = {"containers": [{"name": "c", "resources": {"limits": {"cpu": 1}}}]}
+    pod, _ = read("pods", {"spec": limited})
+    deployment, _ = read("deployments.apps", {"spec": {"template": {"spec": limited}}})
+
+    assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "1"}
+    assert "requests" not in deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+
+
+def test_instants_of_an_event_are_null_where_a_real_server_writes_null() -> None:
+    """An event with no instants has three nulls."""
+    event, _ = read("events", {"metadata": {"name": "e"}})
+
+    assert [event[key] for key in ("eventTime", "firstTimestamp", "lastTimestamp")] == [None, None, None]
+
+
 def test_the_texts_of_a_secret_become_data() -> None:
     """`stringData` is encoded into `data` and is not kept."""
     secret, _ = read("secrets", {"stringData": {"a": "b"}, "data": {"c": "ZA=="}})

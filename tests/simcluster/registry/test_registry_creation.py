@@ -146,6 +146,15 @@ def test_the_quality_of_service_follows_requests_and_limits(
     assert registry.create("pods", "default", sent)["status"]["qosClass"] == expected
 
 
+def test_a_new_object_begins_with_the_status_of_its_kind(registry: Registry) -> None:
+    """Whatever its creator sent; a node alone comes with its own."""
+    sent = {**deployment(), "status": {"replicas": 9}}
+    node = {"metadata": {"name": "n"}, "status": {"phase": "Running"}}
+
+    assert registry.create(DEPLOYMENTS, "default", sent)["status"] == {}
+    assert registry.create("nodes", None, node)["status"]["phase"] == "Running"
+
+
 def test_a_dry_run_stores_nothing_and_takes_no_revision(registry: Registry) -> None:
     """The answer is what would have been stored."""
     before = registry.revision
