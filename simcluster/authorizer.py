@@ -1,11 +1,12 @@
 """RBAC: may this user do this? Pure.
 
-The rule it keeps: nothing is allowed that no rule allows, and there is no deny rule. A RoleBinding grants in its own
-namespace only, whichever kind of role it refers to; a ClusterRoleBinding grants everywhere. A binding to a role that
-does not exist grants nothing. `system:masters` may do everything, as in a real cluster, by name and not by a role.
+The rule it keeps: nothing is allowed that no rule allows, and there is no deny rule. A RoleBinding grants in
+its own namespace only, whichever kind of role it refers to; a ClusterRoleBinding grants everywhere. A binding
+to a role that does not exist grants nothing. `system:masters` may do everything, as in a real cluster, by
+name and not by a role.
 
-It reads roles and bindings through a `Roles`, which hands out objects as the API shows them, and changes nothing.
-Source: kubernetes plugin/pkg/auth/authorizer/rbac and pkg/apis/rbac/v1/evaluation_helpers.go.
+It reads roles and bindings through a `Roles`, which hands out objects as the API shows them, and changes
+nothing. Source: kubernetes plugin/pkg/auth/authorizer/rbac and pkg/apis/rbac/v1/evaluation_helpers.go.
 """
 
 from __future__ import annotations

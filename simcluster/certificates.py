@@ -1,7 +1,7 @@
 """The cluster's certificate authority: what the API server shows, and what proves an administrator.
 
-The rule it keeps: one authority a cluster, made at its start and never written anywhere but into the kubeconfigs
-that need it; its key does not leave the process. Time is an argument.
+The rule it keeps: one authority a cluster, made at its start and never written anywhere but into the
+kubeconfigs that need it; its key does not leave the process. Time is an argument.
 
 It does not decide who may do what (`authorizer`) and issues nothing for pods (`tokens`).
 """

@@ -1,8 +1,8 @@
 """Service-account tokens: signed JWTs that say which account, and for which pod they were made.
 
-The rule it keeps: a token is believed only if this cluster signed it, it has not expired, and one of its audiences
-is the API server's. Whether the account (and the pod) still exists is for the caller to check: a token outlives
-neither. Time is an argument, in seconds since the epoch.
+The rule it keeps: a token is believed only if this cluster signed it, it has not expired, and one of its
+audiences is the API server's. Whether the account (and the pod) still exists is for the caller to check: a
+token outlives neither. Time is an argument, in seconds since the epoch.
 
 Claims as in the TokenRequest API of a real cluster (pkg/serviceaccount/claims.go); the signature is ES256.
 """
@@ -115,7 +115,9 @@ class TokenIssuer:
         )
 
     def _open(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that this issuer signed. What is signed needs no further checks of form."""
+        """Return the claims of a token that this issuer signed. What is signed needs no further checks of
+        form.
+        """
         signed, _, signature = token.rpartition(".")
         try:
             raw = _decode(signature)
