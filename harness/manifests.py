@@ -38,9 +38,7 @@ def load_file(file: Path) -> list[Object]:
     except OSError as error:
         raise ManifestError(located(str(file), None, f"can not be read: {error.strerror}")) from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        raise ManifestError(located(str(file), line, f"not YAML: {error}")) from None
+        raise _not_yaml(file, error) from None
     found = [document for document in documents if document is not None]
     for document in found:
         missing = [key for key in ("apiVersion", "kind", "metadata") if key not in document]
@@ -102,7 +100,7 @@ def _resources(file: Path) -> Iterator[str]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ManifestError(located(str(file), None, f"not YAML: {error}")) from None
+        raise _not_yaml(file, error) from None
     if not isinstance(content, dict) or not isinstance(content.get("resources"), list):
         raise ManifestError(
             located(str(file), None, '"resources" is missing', ["a list of files and folders"])
@@ -117,3 +115,9 @@ def _resources(file: Path) -> Iterator[str]:
                 located(str(file), None, f"{entry!r} is not a path", ["remote resources are not read"])
             )
         yield entry
+
+
+def _not_yaml(file: Path, error: yaml.YAMLError) -> ManifestError:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    line = None if mark is None else int(mark.line) + 1
+    return ManifestError(located(str(file), line, f"not YAML: {error if problem is None else problem}"))

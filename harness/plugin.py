@@ -112,7 +112,11 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = read(lambda name: _lookup(config, name))
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
-    if config.inipath is None and config.rootpath == settings.report.resolve():
+    if (
+        config.inipath is None
+        and "--k8s-report" in config.invocation_params.args
+        and settings.report.is_dir()
+    ):
         raise pytest.UsageError(
             f"--k8s-report {settings.report}: pytest took this folder for the project's, and found no settings there\n"
             f"  write it with an equals sign: --k8s-report={settings.report}"

@@ -14,35 +14,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import aiohttp
 
-from harness import manifests
 from harness.clusters.existing import RUN_LABEL, delete_own_namespace
 from harness.clusters.leases import NAMESPACE, Lease, Thing
 from harness.collector import collect
-from harness.errors import ApiError, HarnessError, StepError
+from harness.deployment import Plan, Say, deploy
+from harness.errors import HarnessError, StepError
 from harness.history import History, Note, StepDone
-from harness.kube import NAMESPACES, PODS, Kube, Object
+from harness.kube import NAMESPACES, Kube
 from harness.scenario import Scenario
-from harness.scene import Scene, is_hopeless, is_ready, restarts, trouble
-from harness.steps import Stage, describe, perform
+from harness.scene import Scene
+from harness.stage import Stage
+from harness.steps import perform
 
-
-class Say(Protocol):
-    """Tells a person what is being waited for; `detail` is asked for more each time that is shown."""
-
-    def __call__(self, text: str, detail: Callable[[], str] | None = None) -> None:
-        """Say it."""
-
-
-READY_S = 120.0
-WARM_S = 60.0
 _DRAIN_S = 5.0
 _BEAT_S = 0.05
 _HELD_UP_S = 0.25
-_LOG_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +53,7 @@ class Run:
     def __init__(
         self,
         scenario: Scenario,
+        plan: Plan,
         access: Access,
         lease: Lease,
         *,
@@ -71,7 +61,8 @@ class Run:
         say: Say,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._scenario, self._access, self._lease = scenario, access, lease
+        self._scenario, self._plan = scenario, plan
+        self._access, self._lease = access, lease
         self._is_kept, self._say = is_kept, say
         self._scene = Scene(now)
         self._began_at: float | None = None
@@ -103,7 +94,7 @@ class Run:
                 await Kube.connect(self._access.kubeconfig, self._access.context) as kube,
                 self._stage(kube) as stage,
             ):
-                await self._deploy(stage)
+                await deploy(self._plan, stage, self._say)
                 await self._play(stage)
         except HarnessError as error:
             self._failure = str(error)
@@ -135,107 +126,6 @@ class Run:
                 await asyncio.shield(delete_own_namespace(kube, self.namespace, self._lease.run))
                 if is_borrowed:
                     self._lease.cross_out(thing)
-
-    async def _deploy(self, stage: Stage) -> None:
-        objects = manifests.load(self._scenario.manifests)
-        others = [found for found in objects if manifests.client_variant(found) is None]
-        clients = self._choose_clients(objects)
-        try:
-            for part, what in ((others, "objects"), (clients, "clients")):
-                self._say(f"deploying {len(part)} {what}")
-                for found in part:
-                    await self._create(stage, found)
-                await self._until_ready(
-                    [found["metadata"]["name"] for found in part if found["kind"] == "Deployment"]
-                )
-            await self._until_warm([found["metadata"]["name"] for found in clients])
-        except StepError as error:
-            raise StepError("\n".join([str(error), *await self._logs(stage)])) from None
-
-    def _choose_clients(self, objects: list[Object]) -> list[Object]:
-        by_variant = {manifests.client_variant(found): found for found in objects}
-        load, chosen = self._scenario.load, []
-        for variant in self._scenario.variants:
-            if variant.name not in by_variant:
-                known = ", ".join(sorted(name for name in by_variant if name is not None)) or "none"
-                raise StepError(
-                    f"{self._scenario.path}: no client measures the variant {variant.name}\n"
-                    f"  clients in {self._scenario.manifests}: {known}"
-                )
-            env = (("RATE", f"{load.rate:g}"), ("DEADLINE_S", f"{load.deadline_s:g}"), *variant.env)
-            chosen.append(manifests.with_load(by_variant[variant.name], load.clients, env))
-        return chosen
-
-    async def _create(self, stage: Stage, found: Object) -> None:
-        resource = await stage.kube.resource(found["apiVersion"], found["kind"])
-        target = self._scenario.target
-        if (
-            found["kind"] == "Deployment"
-            and found["metadata"]["name"] == target.deployment
-            and target.replicas is not None
-        ):
-            found = {**found, "spec": {**found["spec"], "replicas": target.replicas}}
-        try:
-            await stage.kube.create(resource.path(stage.namespace), found)
-        except ApiError as error:
-            is_there = (
-                error.status == 409 and not resource.is_namespaced
-            )  # an IngressClass of an earlier scenario
-            if not is_there:
-                raise
-
-    async def _until_ready(self, names: list[str]) -> None:
-        for name in names:
-            self._say(f"waiting for deployment {name}", lambda name=name: self._trouble(name))  # type: ignore[misc]
-            await self._until(lambda name=name: self._scene.is_rolled_out(name), name)  # type: ignore[misc]  # bound now
-        target = self._scenario.target
-        if target.deployment in names:
-            await self._until(
-                lambda: self._scene.is_settled(target.deployment, target.service), target.deployment
-            )
-
-    async def _until(self, is_met: Callable[[], bool], deployment: str) -> None:
-        """Wait until a condition holds, and no longer than a pod of the deployment leaves hope for it."""
-
-        def is_over() -> bool:
-            return is_met() or any(is_hopeless(pod) for pod in self._scene.pods_of(deployment))
-
-        await self._scene.until(is_over, READY_S, lambda: describe(self._scene, deployment))
-        if not is_met():
-            raise StepError(describe(self._scene, deployment))
-
-    def _trouble(self, deployment: str) -> str:
-        """What holds the first of its unready pods up."""
-        return next(iter(trouble(self._scene.pods_of(deployment))), "")
-
-    async def _until_warm(self, names: list[str]) -> None:
-        scene, load = self._scene, self._scenario.load
-        self._say(f"warming up: {load.warm_up} answers for each client")
-        wanted = load.clients * len(names)
-
-        def is_warm() -> bool:
-            return sum(client.answered >= load.warm_up for client in scene.clients.values()) >= wanted
-
-        def is_over() -> bool:
-            return is_warm() or any(is_hopeless(pod) for pod in scene.pods.values())
-
-        await scene.until(is_over, WARM_S, lambda: _cold(scene, load.warm_up, wanted))
-        if not is_warm():
-            raise StepError(_cold(scene, load.warm_up, wanted))
-
-    async def _logs(self, stage: Stage) -> list[str]:
-        """The last lines of the logs of containers that are not ready or have ended, for the error."""
-        found = []
-        for name, pod in sorted(self._scene.pods.items()):
-            if is_ready(pod) and not restarts(pod):
-                continue
-            query = {"tailLines": str(_LOG_LINES), **({"previous": "true"} if restarts(pod) else {})}
-            try:
-                async with stage.kube.lines(PODS.path(stage.namespace, name, "log"), **query) as lines:
-                    found += [f"  {name}: {line}" async for line in lines]
-            except (ApiError, aiohttp.ClientError) as error:
-                found.append(f"  {name}: no log: {error}")
-        return found
 
     async def _play(self, stage: Stage) -> None:
         heartbeat = asyncio.create_task(self._heartbeat())
@@ -306,19 +196,6 @@ def namespace_name(scenario: str, run: str) -> str:
     """A namespace for a scenario: its name as DNS-1123 allows it, and the run's id."""
     slug = re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")[: 63 - len(run) - 1].strip("-")
     return f"{slug}-{run}" if slug else f"scenario-{run}"
-
-
-def _cold(scene: Scene, needed: int, wanted: int) -> str:
-    lines = [f"not every client is warm: {wanted} clients need {needed} answers each"]
-    for client in sorted(scene.clients.values(), key=lambda client: client.name):
-        if client.answered < needed:
-            last = "" if client.last_error is None else f", the last failure: {client.last_error}"
-            lines.append(f"{client.name}: {client.answered} of {len(client.calls)} calls were answered{last}")
-    silent = [
-        name for name, pod in scene.pods.items() if manifests.is_client_pod(pod) and name not in scene.clients
-    ]
-    lines += [f"{name}: printed no sample" for name in sorted(silent)]
-    return "\n  ".join([*lines, *trouble(scene.pods.values())])
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:

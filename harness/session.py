@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.clusters import Choice, Cluster, leases, make, removers
+from harness.deployment import prepare
 from harness.errors import ClusterError, HarnessError, located
 from harness.images import Image
 from harness.kube import Kube
@@ -47,9 +48,10 @@ class Session:
         """
         if self._failure is not None:
             raise ClusterError(f"{self._failure}\n  (the cluster was tried once for all scenarios)")
+        plan = prepare(scenario)
         with self._progress.working(scenario.name):
             access, lease = self._ready()
-            run = Run(scenario, access, lease, is_kept=self._settings.is_kept, say=self._progress.say)
+            run = Run(scenario, plan, access, lease, is_kept=self._settings.is_kept, say=self._progress.say)
             try:
                 with _terminate_as_interrupt():
                     asyncio.run(run.perform())

@@ -17,26 +17,13 @@ from typing import Any, cast
 from harness.errors import ApiError, ClusterError, StepError
 from harness.kube import DEPLOYMENTS, MERGE_PATCH, PODS, Kube
 from harness.manifests import load_file
-from harness.scenario import Apply, Delete, Kill, Roll, Scale, Scenario, Step, Wait
-from harness.scene import Object, Scene, is_ready, restarts, trouble
+from harness.scenario import Apply, Delete, Kill, Roll, Scale, Step, Wait
+from harness.scene import Object, Scene, is_ready, restarts
+from harness.stage import Stage, describe
 
 _SEEN_S = 30.0
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _ENDING = ("KILL", "TERM", "INT", "QUIT")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where steps are carried out."""
-
-    kube: Kube
-    namespace: str
-    scene: Scene
-    scenario: Scenario
-
-    def deployment(self, named: str | None) -> str:
-        """The deployment that a step names, or the scenario's target."""
-        return self.scenario.target.deployment if named is None else named
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,26 +160,6 @@ def choose(stage: Stage, action: Kill, number: int) -> list[Object]:
         raise StepError(f"{action.pods} ready pod(s) of {deployment} are needed, there are {len(ready)}")
     draw = random.Random(f"{stage.scenario.seed}:{number}")  # noqa: S311  # repeatable on purpose
     return draw.sample(ready, action.pods)
-
-
-def describe(scene: Scene, deployment: str) -> str:
-    """Why a deployment is not complete, in words, with a line for each pod that is not ready."""
-    found = scene.deployments.get(deployment)
-    if found is None:
-        return (
-            f"there is no deployment {deployment}; there are {', '.join(sorted(scene.deployments)) or 'none'}"
-        )
-    status = found.get("status") or {}
-    counts = ", ".join(
-        f"{status.get(key) or 0} {word}"
-        for key, word in (
-            ("replicas", "pods"),
-            ("updatedReplicas", "updated"),
-            ("availableReplicas", "available"),
-        )
-    )
-    lines = [f"deployment {deployment} is not complete: {found['spec']['replicas']} wanted, {counts}"]
-    return "\n  ".join([*lines, *trouble(scene.pods_of(deployment))])
 
 
 async def _strike(stage: Stage, action: Kill, victim: Object) -> None:

@@ -1,0 +1,66 @@
+"""Where a scenario plays: a namespace of a cluster, what is seen there, and why something there is not ready.
+
+Rule: words for people about a cluster's state are made here, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aiohttp
+
+from harness.errors import ApiError
+from harness.kube import PODS, Kube
+from harness.scenario import Scenario
+from harness.scene import Scene, is_ready, restarts, trouble
+
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where steps are carried out."""
+
+    kube: Kube
+    namespace: str
+    scene: Scene
+    scenario: Scenario
+
+    def deployment(self, named: str | None) -> str:
+        """The deployment that a step names, or the scenario's target."""
+        return self.scenario.target.deployment if named is None else named
+
+
+def describe(scene: Scene, deployment: str) -> str:
+    """Why a deployment is not complete, in words, with a line for each pod that is not ready."""
+    found = scene.deployments.get(deployment)
+    if found is None:
+        return (
+            f"there is no deployment {deployment}; there are {', '.join(sorted(scene.deployments)) or 'none'}"
+        )
+    status = found.get("status") or {}
+    counts = ", ".join(
+        f"{status.get(key) or 0} {word}"
+        for key, word in (
+            ("replicas", "pods"),
+            ("updatedReplicas", "updated"),
+            ("availableReplicas", "available"),
+        )
+    )
+    lines = [f"deployment {deployment} is not complete: {found['spec']['replicas']} wanted, {counts}"]
+    return "\n  ".join([*lines, *trouble(scene.pods_of(deployment))])
+
+
+async def read_logs(stage: Stage) -> list[str]:
+    """The last lines of the logs of containers that are not ready or have ended, each with its pod's name."""
+    found = []
+    for name, pod in sorted(stage.scene.pods.items()):
+        if is_ready(pod) and not restarts(pod):
+            continue
+        query = {"tailLines": str(_LOG_LINES), **({"previous": "true"} if restarts(pod) else {})}
+        try:
+            async with stage.kube.lines(PODS.path(stage.namespace, name, "log"), **query) as lines:
+                found += [f"{name}: {line}" async for line in lines]
+        except (ApiError, aiohttp.ClientError) as error:
+            found.append(f"{name}: no log: {error}")
+    return found
