@@ -82,21 +82,21 @@ class Pool:
         self._fresh = (f"127.{number}.{subnet}.{host}" for subnet in subnets for host in _HOSTS)
         self._released: deque[str] = deque()
         self._held: set[str] = set()
+        self._seen: set[str] = set()  # all that were ever held
 
     def allocate(self, wanted: str | None = None) -> str:
         """A free address, or exactly the wanted one; ValueError says why not."""
         if wanted is not None and wanted != "":
             return self._take(wanted)
-        for address in self._fresh:
-            if address not in self._held:
-                self._held.add(address)
-                return address
-        while self._released:
-            address = self._released.popleft()
-            if address not in self._held:
-                self._held.add(address)
-                return address
-        raise ValueError(f"no address left in {self._network}")
+        fresh = next((address for address in self._fresh if address not in self._seen), None)
+        if fresh is None and not self._released:
+            raise ValueError(f"no address left in {self._network}")
+        return self._hold(self._released.popleft() if fresh is None else fresh)
+
+    def _hold(self, address: str) -> str:
+        self._held.add(address)
+        self._seen.add(address)
+        return address
 
     def _take(self, wanted: str) -> str:
         try:
@@ -110,8 +110,9 @@ class Pool:
             )
         if wanted in self._held:
             raise ValueError("provided IP is already allocated")
-        self._held.add(wanted)
-        return wanted
+        if wanted in self._seen:
+            self._released.remove(wanted)
+        return self._hold(wanted)
 
     def release(self, address: str) -> None:
         """Take an address back; one that is not held is left alone."""

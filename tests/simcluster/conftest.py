@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ from simcluster.controllers.loop import Context
 from simcluster.profile import FAST, Profile
 from simcluster.registry import Registry
 from simcluster.schema import load
+
+# What tests share lies beside them; in pytest's importlib mode no folder of tests is on the path by itself.
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), *(str(folder) for folder in _HERE.iterdir() if folder.is_dir())]
 
 MakeContext = Callable[..., Context]
 

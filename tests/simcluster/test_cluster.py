@@ -185,7 +185,7 @@ def test_cluster_ends_with_the_program_that_started_it(temporary: Path) -> None:
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(POD.parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(simcluster.__file__).parents[1])},
     ) as program:  # fmt: skip
         assert program.stdout is not None
         pid, kubeconfig = program.stdout.readline().split()

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simcluster.kubelet.environment import ConfigProblem, Surroundings, make_command, make_environment
@@ -61,6 +61,7 @@ def test_references_expand_as_in_kubernetes(text: str, expanded: str) -> None:
     assert expand(text, {"A": "1", "B": "$(A)"}) == expanded
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.text(alphabet="$()AB x"), st.dictionaries(st.sampled_from("AB"), st.text(alphabet="$()A"), max_size=2)
 )
@@ -239,6 +240,7 @@ def test_texts_that_are_no_quantity(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.integers(1, 10**6),
     st.sampled_from(["", "m", "k", "Ki", "Mi", "G"]),

@@ -20,8 +20,8 @@ T = TypeVar("T")
 # Ends on SIGTERM with 0, and says what it saw.
 POLITE = ["trap 'echo term; exit 0' TERM; echo up; while :; do sleep 0.02; done"]
 CATCHER = """
-import signal, sys, time
-signal.signal(15, lambda *_: (print('term', flush=True), {0}))
+import os, signal, sys, time
+signal.signal(15, lambda *_: (os.write(1, b'term\\n'), {0}))  # print would fail in the midst of the print below
 print('up', flush=True)
 while True: time.sleep(60)
 """

@@ -71,7 +71,7 @@ def test_selections(tmp_path: Path, selection: dict[str, Any], shown: bytes) -> 
 
 
 @given(st.lists(st.binary(max_size=60), max_size=12), st.integers(0, 15))
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 def test_what_is_written_is_what_is_read(tmp_path_factory: Any, pieces: list[bytes], tail: int) -> None:
     """For any output in any pieces: the same lines come out, and a tail is the end of them."""
     log = ContainerLog(tmp_path_factory.mktemp("logs") / "log", Clock())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import simcluster
 from simcluster.kubelet.descent import find_descendants
 from simcluster.kubelet.spawner import Child, Spawner, SpawnerEnded, StartFailed
 
@@ -225,7 +226,9 @@ def test_module_that_starts_a_thread_is_not_preloaded(
     )
     (tmp_path / "quiet.py").write_text("import sys; print(__name__, 'quiet' in sys.modules)")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(simcluster.__file__).parents[1]), str(tmp_path)])
+    )
 
     async def scenario() -> tuple[frozenset[str], str, str]:
         async with running("threaded", "quiet") as spawner:
@@ -278,7 +281,7 @@ def test_nothing_survives_when_the_zygotes_owner_is_killed(tmp_path: Path) -> No
 
         asyncio.run(main())
     """)
-    root = str(Path(__file__).parents[2])
+    root = str(Path(simcluster.__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", owner],
         cwd=tmp_path,
