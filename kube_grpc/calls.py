@@ -97,8 +97,15 @@ class _Caller:
         except BaseException:
             member.leave()
             raise
-        if not call.add_callback(member.leave):
-            member.leave()  # Over before it could be asked to tell.
+        pool = self._pool
+
+        def finish() -> None:
+            member.leave()
+            if call.code() is grpc.StatusCode.UNAVAILABLE:
+                pool.suspect()
+
+        if not call.add_callback(finish):
+            finish()  # It was over before it could be asked to tell.
         return call
 
     def _block(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
@@ -177,6 +184,8 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
                 # back.
                 return call(request, timeout, metadata, credentials, None, compression)
             except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    self._pool.suspect()
                 if (is_second and not wait_for_ready) or not _never_left(error, member):
                     raise
                 other = self._find_other(member, deadline, wait_for_ready)

@@ -11,15 +11,19 @@ the call.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
 from kube_grpc.endpoints import Endpoint, Key
 
 Connectivity = grpc.ChannelConnectivity
+# C-core's numbers, which are the first half of each value of the enumeration.
+_STATES: dict[int, Connectivity] = {cast("tuple[int, str]", item.value)[0]: item for item in Connectivity}
 
 
 class Member:
@@ -35,8 +39,8 @@ class Member:
         "is_retired",
         "key",
         "methods",
+        "opened_at",
         "state",
-        "watcher",
     )
 
     def __init__(
@@ -48,10 +52,10 @@ class Member:
         self.state = Connectivity.IDLE
         self.is_responsive = True  # What the last ping said.
         self.is_retired = False  # No new calls.
-        self.drain_by: float | None = None  # Monotonic; calls that still run then are cancelled.
+        self.opened_at = time.monotonic()
+        self.drain_by = math.inf  # Monotonic, once it is retired; calls that still run then are cancelled.
         self.in_flight: deque[None] = deque()
         self.methods: dict[Any, Any] = {}  # Multi-callables of this channel, by `calls.Method`.
-        self.watcher: Callable[[Connectivity], None] | None = None
         self._on_last_call = on_last_call
 
     @property
@@ -63,6 +67,15 @@ class Member:
     def may_connect(self) -> bool:
         """It has not failed yet: worth waiting for."""
         return self.state in (Connectivity.IDLE, Connectivity.CONNECTING) and not self.is_retired
+
+    def look(self) -> Connectivity:
+        """gRPC's state of the connection now; has gRPC connect if it is idle. Not after the channel was
+        closed.
+        """
+        # Asking is private in the sync API of grpcio (the asyncio API has it as Channel.get_state);
+        # `subscribe`, which is public, takes a thread for each connection.
+        connection: Any = self.channel._channel  # type: ignore[attr-defined]  # noqa: SLF001  # as said above
+        return _STATES[connection.check_connectivity_state(try_to_connect=True)]
 
     def enter(self) -> bool:
         """Count one call; False, and not counted, if the member takes no new calls."""

@@ -4,6 +4,7 @@ The API here speaks the real protocol over HTTP (lists, watches with revisions, 
 the faults that a healthy cluster does not show: refusals, cuts, silence.
 """
 
+import datetime
 import itertools
 import json
 import os
@@ -20,6 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
 from kube_grpc.endpoints import Endpoint, EndpointSet
@@ -82,7 +87,8 @@ class Backend(Waiting):
             "Join": grpc.stream_unary_rpc_method_handler(self._join),
             "Mirror": grpc.stream_stream_rpc_method_handler(self._mirror),
         }
-        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        self._executor = futures.ThreadPoolExecutor(8)
+        self._server = grpc.server(self._executor, options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
         where = f"{self.address}:{PORT}"
         if self._credentials is None:
@@ -95,6 +101,7 @@ class Backend(Waiting):
         """Connections break, calls in flight fail."""
         self.gate.set()
         self._server.stop(0).wait()
+        self._executor.shutdown()
 
     def _note(self, context: grpc.ServicerContext) -> None:
         with self.changed:
@@ -143,8 +150,9 @@ class ServerProcess:
         assert self.process.stdout.readline() == b"serving\n"
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 class Log(Waiting):
@@ -472,3 +480,31 @@ def no_thread_is_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(max(0.0, deadline - time.monotonic()))
         assert not thread.is_alive(), f"left running: {thread}"
+
+
+@pytest.fixture
+def certificate() -> Callable[[str], tuple[bytes, bytes]]:
+    """Makes a self-signed certificate for a name: key and certificate, PEM."""
+
+    def make(name: str) -> tuple[bytes, bytes]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+        now = datetime.datetime.now(datetime.UTC)
+        signed = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        text = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return text, signed.public_bytes(serialization.Encoding.PEM)
+
+    return make
