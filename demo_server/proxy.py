@@ -107,7 +107,16 @@ class Proxy:
         options = ["--config-path", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart"]
         logging_options = ["--log-level", "warning", "--log-format", "%Y-%m-%d %T,%e envoy %l %n %v"]
         draining = ["--drain-time-s", str(max(1, round(self._drain_s))), "--drain-strategy", "immediate"]
-        return [sys.executable, "-m", "demo_server.leash", program, *options, *logging_options, *draining]
+        return [
+            sys.executable,
+            "-m",
+            "demo_server.leash",
+            str(os.getpid()),
+            program,
+            *options,
+            *logging_options,
+            *draining,
+        ]
 
 
 class _SocketConnection(http.client.HTTPConnection):

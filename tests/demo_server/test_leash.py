@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 PARENT = """
-import subprocess, sys, time
-command = [sys.executable, *(["-m", "demo_server.leash", sys.executable] if sys.argv[1] == "leash" else []), "-c"]
+import os, subprocess, sys
+leash = ["-m", "demo_server.leash", str(os.getpid()), sys.executable]
+command = [sys.executable, *(leash if sys.argv[1] == "leash" else []), "-c"]
 program = "import os, time; os.write(1, b'%d\\\\n' % os.getpid()); time.sleep(60)"
 subprocess.Popen([*command, program]).wait()
 """
@@ -50,3 +51,11 @@ def test_program_without_a_leash_stays() -> None:
     finally:
         os.kill(child, signal.SIGKILL)
         os.close(reader)
+
+
+def test_parent_that_is_gone_already_is_noticed() -> None:
+    """A program whose parent died before the leash was on does not begin."""
+    command = [sys.executable, "-m", "demo_server.leash", "1", sys.executable, "-c", "print('began')"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "leash: the parent ended before the program began\n"
