@@ -82,7 +82,10 @@ class Pinger:
         try:
             answer = self._ping(grpc.intercept_channel(member.channel, _Deadline(deadline)))
             if isinstance(answer, grpc.Future):
-                answer.result(timeout=max(0.0, deadline - time.monotonic()))
+                # Longer than the deadline of the call, so that the call's own words are what is reported.
+                answer.result(timeout=2 * self._interval_s)
+        except grpc.FutureTimeoutError:
+            return f"no answer within {2 * self._interval_s:g} s"
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"
         except Exception as error:  # noqa: BLE001 the caller's own code: whatever it raises means "does not answer"
