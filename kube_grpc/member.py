@@ -1,6 +1,6 @@
 """One pod as the pool holds it: its endpoint, its connection, its calls in flight.
 
-Rule: `endpoint`, `state`, `is_responsive` and `is_retired` are written by the pool's keeper alone and read by
+Rule: `endpoint`, `state`, `ping_error` and `is_retired` are written by the pool's keeper alone and read by
 anybody. Calls are counted by anybody, without a lock: `in_flight` is a deque, whose append, pop and len are
 atomic.
 
@@ -35,11 +35,11 @@ class Member:
         "drain_by",
         "endpoint",
         "in_flight",
-        "is_responsive",
         "is_retired",
         "key",
         "methods",
         "opened_at",
+        "ping_error",
         "state",
     )
 
@@ -50,7 +50,7 @@ class Member:
         self.key: Key = endpoint.key
         self.channel = channel
         self.state = Connectivity.IDLE
-        self.is_responsive = True  # What the last ping said.
+        self.ping_error: str | None = None  # What the last ping said.
         self.is_retired = False  # No new calls.
         self.opened_at = time.monotonic()
         self.drain_by = math.inf  # Monotonic, once it is retired; calls that still run then are cancelled.
@@ -61,12 +61,18 @@ class Member:
     @property
     def is_connected(self) -> bool:
         """Calls sent now go out at once."""
-        return self.state is Connectivity.READY and self.is_responsive and not self.is_retired
+        return self.state is Connectivity.READY and self.ping_error is None and not self.is_retired
 
     @property
     def may_connect(self) -> bool:
         """It has not failed yet: worth waiting for."""
         return self.state in (Connectivity.IDLE, Connectivity.CONNECTING) and not self.is_retired
+
+    def explain_pause(self) -> str:
+        """Why no calls go there although it is a member."""
+        if self.ping_error is not None:
+            return f"its ping failed: {self.ping_error}"
+        return "it is terminating" if self.is_connected else "the connection is lost"
 
     def look(self) -> Connectivity:
         """gRPC's state of the connection now; has gRPC connect if it is idle. Not after the channel was

@@ -198,7 +198,7 @@ class Pool:
         for member in self._by_key.values():
             state = member.look()
             if state is not member.state:
-                changed.append((member, member.is_connected))
+                changed.append(member)
                 member.state = state
         if changed:
             self._on_connectivity(changed)
@@ -231,27 +231,21 @@ class Pool:
             self._failing_since_at = time.time()
         self._publish()
 
-    def _on_connectivity(self, changed: list[tuple[Member, bool]]) -> None:
-        """Members whose state changed, each with whether it was connected before."""
+    def _on_connectivity(self, changed: list[Member]) -> None:
         self._publish()
-        for member, was_connected in changed:
-            self._tell_readiness(member, "the connection is lost", was_connected=was_connected)
         is_lost = Connectivity.TRANSIENT_FAILURE
-        lost = [item.key for item, _ in changed if item.state is is_lost and item.endpoint.orphaned]
+        lost = [item.key for item in changed if item.state is is_lost and item.endpoint.orphaned]
         self._remove(lost, "its connection is lost and its Service is gone")
 
     def _on_pinged(self, member: Member, error: str | None) -> None:
         if self._by_key.get(member.key) is not member:
             return
-        if self._options.mode == "poll":
-            if error is not None:
-                self._evicted.add(member.key)
-                self._remove([member.key], f"its ping failed: {error}; out until the next refresh")
-            return
-        was_connected = member.is_connected
-        member.is_responsive = error is None
-        self._publish()
-        self._tell_readiness(member, f"its ping failed: {error}", was_connected=was_connected)
+        if self._options.mode == "poll" and error is not None:
+            self._evicted.add(member.key)
+            self._remove([member.key], f"its ping failed: {error}; out until the next refresh")
+        elif member.ping_error != error:
+            member.ping_error = error
+            self._publish()
 
     def _apply(self) -> None:
         steps = plan.draw_up(self._by_key.keys(), self._wanted, evicted=self._evicted)
@@ -311,20 +305,34 @@ class Pool:
             self._release(member)
 
     def _publish(self) -> None:
-        """Put out new snapshots, and wake the calls that wait for one."""
+        """Put out new snapshots, wake the calls that wait for one, and tell what changed."""
+        before = self._last_picker.members
         serving = plan.serving(self._by_key.values())
-        if serving != self._last_picker.members:
+        if serving != before:
             self._last_picker = self._last_picker.advance(serving)
         with self._changed:
             self.members = tuple(self._by_key.values())
             self.picker = self._last_picker if serving else None
             self.situation = self._assess()
             self._changed.notify_all()
-        if serving:
-            self.announcer.announce(Connectivity.READY)
-        else:
-            is_pending = self.situation.is_pending
-            self.announcer.announce(Connectivity.CONNECTING if is_pending else Connectivity.TRANSIENT_FAILURE)
+        self.announcer.announce(self._summarize())
+        self._tell_changes(before, serving)
+
+    def _summarize(self) -> Connectivity:
+        if self.picker is not None:
+            return Connectivity.READY
+        return Connectivity.CONNECTING if self.situation.is_pending else Connectivity.TRANSIENT_FAILURE
+
+    def _tell_changes(self, before: tuple[Member, ...], after: tuple[Member, ...]) -> None:
+        if before == after:
+            return
+        for member in set(before) - set(after):
+            if self._by_key.get(member.key) is member:
+                endpoint = member.endpoint
+                reason = member.explain_pause()
+                self._tell(hooks.MemberUnready(str(self.target), endpoint.uri, endpoint.pod, reason))
+        for member in set(after) - set(before):
+            self._tell(hooks.MemberReady(str(self.target), member.endpoint.uri, member.endpoint.pod))
 
     def _assess(self) -> Situation:
         return Situation(
@@ -335,16 +343,9 @@ class Pool:
             failing_since_at=self._failing_since_at,
             connecting=sum(item.may_connect for item in self.members),
             failed=sum(item.state is Connectivity.TRANSIENT_FAILURE for item in self.members),
-            unresponsive=sum(not item.is_responsive for item in self.members),
+            unresponsive=sum(item.ping_error is not None for item in self.members),
             evicted=len(self._evicted),
         )
-
-    def _tell_readiness(self, member: Member, reason: str, *, was_connected: bool) -> None:
-        endpoint = member.endpoint
-        if member.is_connected and not was_connected:
-            self._tell(hooks.MemberReady(str(self.target), endpoint.uri, endpoint.pod))
-        elif was_connected and not member.is_connected:
-            self._tell(hooks.MemberUnready(str(self.target), endpoint.uri, endpoint.pod, reason))
 
     def _tell(self, event: hooks.Event) -> None:
         level = logging.INFO
