@@ -11,11 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-# A busy machine is slow, not wrong: how long one example takes is not what these tests are about.
-settings.register_profile("demo_server", deadline=None)
-settings.load_profile("demo_server")
 
 WAIT_S = 20.0
 

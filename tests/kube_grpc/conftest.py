@@ -25,14 +25,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import settings
 
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.errors import DiscoveryError
-
-# A busy machine is slow, not wrong: how long one example takes is not what these tests are about.
-settings.register_profile("kube_grpc", deadline=None)
-settings.load_profile("kube_grpc")
 
 WAIT_S = 30.0
 PORT = 50051
