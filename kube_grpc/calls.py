@@ -19,6 +19,7 @@ and fail by the object they return, as gRPC's do.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,11 +98,13 @@ class _Caller:
         except BaseException:
             member.leave()
             raise
-        pool = self._pool
+        pool, watched = self._pool, weakref.ref(call)
 
         def finish() -> None:
             member.leave()
-            if call.code() is grpc.StatusCode.UNAVAILABLE:
+            # Weakly: the call holds this function, and gRPC cancels a stream when its last reference goes.
+            ended = watched()
+            if ended is not None and ended.code() is grpc.StatusCode.UNAVAILABLE:
                 pool.suspect()
 
         if not call.add_callback(finish):

@@ -1,8 +1,7 @@
 """Telling subscribers the connectivity of a whole pool, as grpc.Channel.subscribe does for one connection.
 
-Rule: each subscriber gets the state at once and then each change, in order, from one thread that exists only
-while there are subscribers' states to deliver; a slow or raising subscriber holds up nobody but the other
-subscribers.
+Rule: each subscriber gets the state at once and then each change, in order, from one thread that is started for
+the first subscriber and ends with the pool; a slow or raising subscriber holds up nobody but other subscribers.
 """
 
 from __future__ import annotations

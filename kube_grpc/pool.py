@@ -1,6 +1,6 @@
 """The members of one Service: applies plans, follows connections, hands out members for calls.
 
-Rule: one thread, the keeper, owns all state. Discovery, gRPC and calls only leave it notes (`_inbox`), so no
+Rule: one thread, the keeper, owns all state. Discovery, pings and calls only leave it notes (`_inbox`), so no
 lock is held over I/O and nothing is decided twice. What calls read (`picker`, `situation`) are snapshots that
 the keeper replaces whole: the new picker first, then the members that leave drain.
 
@@ -38,9 +38,8 @@ _LOGGER = logging.getLogger("kube_grpc")
 
 # A look at one connection takes 3 µs; these bounds keep all looks together below 3 % of a processor.
 _LOOK_S = 0.05
-_LOOK_OFTEN_S = (
-    0.005  # A connection inside a cluster is made in a few milliseconds; a call may be waiting for it.
-)
+# While members are new: a connection inside a cluster is made in milliseconds, and a call may be waiting for it.
+_LOOK_OFTEN_S = 0.005
 _NEW_S = 1.0
 _LOOK_PER_MEMBER_S = 0.000_1
 
@@ -74,9 +73,6 @@ class Pool:
         self._failing_since_at: float | None = None
         self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {target}", daemon=True)
         self._keeper.start()
-
-    # -- for calls
-    # ---------------------------------------------------------------------------------------------------
 
     def enter(self) -> Member | None:
         """A connected member with the call counted on it, or None while nobody serves. The path of every
@@ -125,8 +121,7 @@ class Pool:
                     )
                 self._changed.wait(left_s)
 
-    # -- for discovery (watch.Report) and pings: notes to the keeper
-    # ---------------------------------------------------
+    # What follows leaves notes to the keeper, from any thread.
 
     def found(self, wanted: EndpointSet) -> None:
         """The full set of endpoints, see watch.Report."""
@@ -161,8 +156,7 @@ class Pool:
         if threading.current_thread() is not self._keeper:
             self._keeper.join()
 
-    # -- the keeper
-    # ----------------------------------------------------------------------------------------------------
+    # What follows runs in the keeper's thread only.
 
     def _keep(self) -> None:
         while not self.is_closed:
@@ -211,7 +205,8 @@ class Pool:
     def _on_found(self, wanted: EndpointSet) -> None:
         if self._options.mode == "poll":
             self._evicted.clear()  # Out until the next refresh: this one.
-        if self._wanted is not None and set(wanted.notes) - set(self._wanted.notes):
+        noted = () if self._wanted is None else self._wanted.notes
+        if wanted.notes and wanted.notes != noted:
             _LOGGER.warning("%s: %s", self.target, "; ".join(wanted.notes))
         self._wanted = wanted
         self._apply()

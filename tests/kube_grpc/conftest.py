@@ -66,7 +66,7 @@ class Backend(Waiting):
         self.name = name.encode()
         self.address = new_address() if address is None else address
         self.gate = threading.Event()
-        self.held = 0
+        self.held = self.ended = 0
         self.metadata: list[dict[str, Any]] = []
         self._credentials = credentials
         self.start()
@@ -103,6 +103,11 @@ class Backend(Waiting):
             self.metadata.append({item.key: item.value for item in context.invocation_metadata()})
             self.changed.notify_all()
 
+    def _end(self) -> None:
+        with self.changed:
+            self.ended += 1
+            self.changed.notify_all()
+
     def _say(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         self._note(context)
         if request == b"hold":
@@ -117,6 +122,7 @@ class Backend(Waiting):
 
     def _count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         self._note(context)
+        context.add_callback(self._end)
         for number in range(3):
             if number == 1 and request == b"hold":
                 self.gate.wait(WAIT_S)
