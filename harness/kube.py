@@ -70,15 +70,20 @@ class Kube:
         self._found: dict[str, dict[str, Resource]] = {}
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | str, context: str | None = None) -> Kube:
-        """A client of the cluster in a kubeconfig; `context` None takes the current one.
+    async def connect(cls, kubeconfig: Path | str, context: str | None, scratch: Path | None = None) -> Kube:
+        """A client of the cluster in a kubeconfig; `context` None takes the current one. Raises ClusterError.
 
-        Raises ClusterError.
+        Certificates of the kubeconfig are written to files in `scratch`, because that is all that the TLS
+        library reads; without it, to the system's temporary folder, until this process ends.
         """
         configuration = kubernetes_client.Configuration()
         try:
             await kubernetes_config.load_kube_config(
-                str(kubeconfig), context=context, client_configuration=configuration, persist_config=False
+                str(kubeconfig),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+                temp_file_path=None if scratch is None else str(scratch),
             )
         except kubernetes_config.ConfigException as error:
             raise ClusterError(f"{kubeconfig}: not a usable kubeconfig: {error}") from None

@@ -91,7 +91,9 @@ class Run:
         self._failure = "the run was interrupted"
         try:
             async with (
-                await Kube.connect(self._access.kubeconfig, self._access.context) as kube,
+                await Kube.connect(
+                    self._access.kubeconfig, self._access.context, self._lease.folder()
+                ) as kube,
                 self._stage(kube) as stage,
             ):
                 await deploy(self._plan, stage, self._say)

@@ -109,7 +109,7 @@ class Session:
         self._lease = leases.open_lease(where)
         self._cluster = cluster = make(self._choice, self._settings, self._lease)
         cluster.start(self._images(), self._progress.say)
-        version = asyncio.run(_version(cluster.kubeconfig, cluster.context))
+        version = asyncio.run(_version(cluster.kubeconfig, cluster.context, self._lease.folder()))
         return Access(cluster.backend, version, cluster.kubeconfig, cluster.context)
 
     def _stop_after_failure(self) -> None:
@@ -128,8 +128,8 @@ class Session:
             self._folder.write(document)
 
 
-async def _version(kubeconfig: Path, context: str | None) -> str:
-    async with await Kube.connect(kubeconfig, context) as kube:
+async def _version(kubeconfig: Path, context: str | None, scratch: Path) -> str:
+    async with await Kube.connect(kubeconfig, context, scratch) as kube:
         return await kube.version()
 
 

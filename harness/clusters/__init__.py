@@ -81,7 +81,7 @@ def make(choice: Choice, settings: Settings, lease: Lease) -> Cluster:
 
     if settings.context is None:
         raise ClusterError("a borrowed cluster needs --k8s-context")
-    return ExistingCluster(settings.context)
+    return ExistingCluster(settings.context, lease)
 
 
 def removers() -> dict[str, Remove]:

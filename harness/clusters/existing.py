@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.clusters import Say
-from harness.clusters.leases import Thing
+from harness.clusters.leases import Lease, Thing
 from harness.errors import ApiError, ClusterError
 from harness.images import Image
 from harness.kube import NAMESPACES, Kube
@@ -25,7 +25,8 @@ class ExistingCluster:
 
     backend = "kubeconfig"
 
-    def __init__(self, context: str) -> None:
+    def __init__(self, context: str, lease: Lease) -> None:
+        self._lease = lease
         self.name = context
         self.context: str | None = context
         self.kubeconfig = default_kubeconfig()
@@ -33,7 +34,7 @@ class ExistingCluster:
     def start(self, images: Sequence[Image], say: Say) -> None:
         """See that the cluster answers. Images must be there already. Raises ClusterError."""
         say(f"reaching the cluster of context {self.name}")
-        asyncio.run(_reach(self.kubeconfig, self.context))
+        asyncio.run(_reach(self.kubeconfig, self.context, self._lease.folder()))
         names = ", ".join(image.name for image in images)
         if names:
             say(f"a borrowed cluster must be able to pull its images: {names}")
@@ -74,9 +75,9 @@ async def delete_own_namespace(kube: Kube, name: str, run: str) -> None:
     await kube.delete(path)
 
 
-async def _reach(kubeconfig: Path, context: str | None) -> None:
+async def _reach(kubeconfig: Path, context: str | None, scratch: Path) -> None:
     try:
-        async with await Kube.connect(kubeconfig, context) as kube:
+        async with await Kube.connect(kubeconfig, context, scratch) as kube:
             await kube.version()
     except OSError as error:
         raise ClusterError(f"the cluster of context {context} does not answer: {error}") from None

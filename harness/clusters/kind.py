@@ -41,7 +41,7 @@ class KindCluster:
 
     def start(self, images: Sequence[Image], say: Say) -> None:
         """Build the images, make the cluster, load them, wait until its node, DNS and data plane are ready."""
-        folder = self._lease.make_folder()
+        folder = self._lease.folder()
         self.kubeconfig = folder / "kubeconfig"
         for prepare, group in groupby(images, key=lambda image: image.build.prepare if image.build else None):
             if prepare is not None:
@@ -50,7 +50,7 @@ class KindCluster:
         self._thing = self._lease.add(Thing(KIND_CLUSTER, self.name))
         _kind(*self._create_arguments())
         say("waiting for the node, DNS and the data plane")
-        asyncio.run(_wait_until_ready(self.kubeconfig))
+        asyncio.run(_wait_until_ready(self.kubeconfig, folder))
         built = [image.name for image in images if image.build is not None]
         if built:
             say(f"loading {', '.join(built)}")
@@ -153,11 +153,11 @@ def _tail(text: str, lines: int = 20) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines()[-lines:])
 
 
-async def _wait_until_ready(kubeconfig: Path) -> None:
+async def _wait_until_ready(kubeconfig: Path, scratch: Path) -> None:
     """Nodes Ready, kube-proxy on each, DNS answering: what a pod needs to find and reach another."""
     waiting = "the API"
     try:
-        async with asyncio.timeout(_READY_S), await Kube.connect(kubeconfig) as kube:
+        async with asyncio.timeout(_READY_S), await Kube.connect(kubeconfig, None, scratch) as kube:
             while True:
                 waiting = await _not_ready(kube)
                 if not waiting:

@@ -49,6 +49,7 @@ class Lease:
         self._path = path
         self._descriptor = descriptor
         self._things: list[Thing] = []
+        self._folder: Path | None = None
 
     @property
     def prefix(self) -> str:
@@ -66,11 +67,14 @@ class Lease:
         self._things.remove(thing)
         self._write()
 
-    def make_folder(self) -> Path:
-        """A temporary folder of this run, for its owner alone."""
+    def folder(self) -> Path:
+        """The temporary folder of this run, for its owner alone; made when it is first asked for."""
+        if self._folder is not None:
+            return self._folder
         path = Path(tempfile.gettempdir()) / f"{self.prefix}-{secrets.token_hex(3)}"
         self.add(Thing(FOLDER, str(path)))
         path.mkdir(mode=0o700)
+        self._folder = path
         return path
 
     def close(self, *, is_kept: bool = False) -> None:

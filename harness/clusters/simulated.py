@@ -40,7 +40,7 @@ class SimulatedCluster:
             ) from None
         say("starting the simulated cluster")
         commands = {image.name: image.command for image in images if image.command is not None}
-        folder = self._lease.make_folder()
+        folder = self._lease.folder()
         cluster = simcluster.Cluster(
             images=commands, kubernetes_version=self._version, profile="faithful", directory=folder
         )

@@ -29,7 +29,7 @@ OWNER = """
 import sys, time
 from harness.clusters.leases import folder, open_lease
 lease = open_lease(folder())
-print(lease.make_folder(), flush=True)
+print(lease.folder(), flush=True)
 sys.stdin.read()
 """
 
@@ -75,7 +75,7 @@ def test_a_run_that_lives(owner: subprocess.Popen[str], state: Path) -> None:
 def test_a_run_that_ends_well(state: Path) -> None:
     """It leaves neither a folder nor a ledger."""
     lease = open_lease(folder())
-    path = lease.make_folder()
+    path = lease.folder()
     assert path.stat().st_mode & 0o777 == 0o700
 
     lease.close()
@@ -87,7 +87,7 @@ def test_a_run_that_ends_well(state: Path) -> None:
 def test_a_run_that_is_kept(state: Path) -> None:
     """What was kept on purpose is removed by nobody."""
     lease = open_lease(folder())
-    path = lease.make_folder()
+    path = lease.folder()
 
     lease.close(is_kept=True)
 

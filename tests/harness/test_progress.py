@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.progress import Progress
 
 
@@ -68,12 +70,13 @@ def test_while_a_block_runs() -> None:
     """The live line is taken away at its end, also when the block raises."""
     watched = Watched(is_live=True)
 
-    try:
+    def fail() -> None:
         with watched.progress.working("night"):
             watched.progress.draw(0)
             raise KeyError
-    except KeyError:
-        pass
+
+    with pytest.raises(KeyError):
+        fail()
 
     assert "night" in watched.written
     assert watched.written.endswith("\r\x1b[2K")

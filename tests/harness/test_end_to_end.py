@@ -1,0 +1,305 @@
+"""Whole runs on the simulated cluster, with a service and a client of the standard library alone.
+
+What ends a run badly here (Ctrl-C, SIGTERM, kill -9, a failing set-up) must leave no process and no folder
+behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="/proc tells which processes are left"
+)
+
+CONFTEST = """\
+import sys
+from pathlib import Path
+from harness.images import Image
+
+APP = Path(__file__).parent / "app"
+
+def pytest_k8s_images(config):
+    return [Image(f"app-{part}:dev", (sys.executable, str(APP / f"{part}.py"))) for part in ("server", "client")]
+"""
+TEST = """\
+import pytest
+
+@pytest.mark.k8s_scenarios("*.yaml")
+def test_scenario(k8s_scenario):
+    k8s_scenario.run()
+"""
+QUICK = """\
+manifests: app
+target: {service: greeter}
+load: {rate: 50/s, warm_up: 3}
+variants: [tcp]
+steps:
+  - wait: 500ms
+  - scale: 3
+  - wait: {for: settled}
+  - wait: 500ms
+  - kill: {pods: 1, signal: KILL, pid_file: server.pid}
+  - wait: {for: settled}
+  - kill: {pods: 1}
+  - wait: {for: settled}
+  - roll: greeter
+  - apply: more.yml
+  - delete: {kind: ConfigMap, name: more}
+  - wait: {for: settled}
+  - wait: 3s
+    name: quiet
+expect:
+  - variant: tcp
+    join_gap: {max: 5s}
+    errors: {max_share: 50%}
+  - variant: tcp
+    phase: quiet
+    errors: 0
+"""
+MORE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {a: b}\n"
+LONG = QUICK[: QUICK.index("steps:")] + "steps: [{wait: 10m}]\nexpect: [{variant: tcp, errors: 0}]\n"
+ONE_SIDED = """\
+manifests: app
+target: {service: greeter, replicas: 3}
+load: {rate: 100/s, warm_up: 3}
+variants: {tcp: {env: {FAULT: first}, note: broken on purpose}}
+steps: [{wait: 4s}]
+expect: [{variant: tcp, shares: even_random}]
+"""
+
+
+class Project:
+    """A folder with the app.
+
+    Scenarios and their test, and a place for temporary folders and ledgers of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        shutil.copytree(Path(__file__).parent / "app", path / "app")
+        (path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+        (path / "test_scenarios.py").write_text(TEST, encoding="utf-8")
+        (path / "more.yml").write_text(MORE, encoding="utf-8")
+        (path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        self.temporary = path / "tmp"
+        self.temporary.mkdir()
+
+    def scenario(self, name: str, text: str) -> None:
+        """Write a scenario file."""
+        (self.path / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start pytest on the simulated cluster."""
+        environment = {
+            **os.environ,
+            "TMPDIR": str(self.temporary),
+            "XDG_STATE_HOME": str(self.path / "state"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--k8s",
+            "--k8s-backend=sim",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run pytest to its end; exit code and output."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=120)
+        return process.returncode, output
+
+    def report(self) -> Any:
+        """report.json."""
+        return json.loads((self.path / "k8s-report" / "report.json").read_text(encoding="utf-8"))
+
+    def left(self) -> list[str]:
+        """Processes that mention this project on their command line, folders and ledgers; of nobody else."""
+        found = [str(path) for path in self.temporary.iterdir()]
+        found += [str(path) for path in (self.path / "state").rglob("*.json")]
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue  # it ended in this very moment
+                if str(self.path) in command:
+                    found.append(command)
+        return found
+
+    def left_in_the_end(self) -> list[str]:
+        """The same, once what dies with its parent has had a few seconds to do so."""
+        until = time.monotonic() + 10
+        pause = threading.Event()
+        while (found := self.left()) and time.monotonic() < until:
+            pause.wait(0.1)
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    return Project(tmp_path)
+
+
+def wait_for_step(process: subprocess.Popen[str]) -> str:
+    """The output up to where the scenario's step has begun."""
+    read = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        read += line
+        if "step 1 of 1" in line:
+            return read
+    raise AssertionError(f"the step never began:\n{read}")
+
+
+def test_a_whole_run(project: Project) -> None:
+    """Every verb works, what happened is measured and reported, and nothing is left behind."""
+    project.scenario("night", QUICK)
+
+    code, output = project.run()
+
+    assert code == 0, output
+    assert "night pass on sim, Kubernetes v1.3" in output
+    (scenario,) = project.report()["scenarios"]
+    assert [verdict["verdict"] for verdict in scenario["verdicts"]] == ["pass"] * 3
+    (variant,) = scenario["variants"]
+    assert variant["calls"] > 300
+    assert (variant["lost_samples"], variant["bad_lines"]) == (0, 0)
+    # one by scaling, one that came back, one for the deleted, three by the roll
+    assert (variant["join_gap_s"]["count"], variant["join_gap_s"]["missed"]) == (6, 0)
+    assert variant["leave_gap_s"]["count"] >= 4
+    assert project.left_in_the_end() == []
+
+
+def test_the_log_of_a_client_for_people(project: Project) -> None:
+    """What a client says on standard error is kept in the history and is no broken sample."""
+    project.scenario("night", QUICK)
+    project.run()
+
+    lines = (project.path / "k8s-report" / "history.jsonl").read_text(encoding="utf-8").splitlines()
+
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert "said" in kinds
+    assert {"history", "call", "step", "slice", "pod"} <= set(kinds)
+
+
+def test_a_client_that_is_one_sided(project: Project) -> None:
+    """A balancer that always takes the first pod makes the run red, and the evidence names the shares."""
+    project.scenario("night", ONE_SIDED)
+
+    code, output = project.run()
+
+    assert code == 1
+    (verdict,) = project.report()["scenarios"][0]["verdicts"]
+    assert verdict["verdict"] == "fail"
+    assert "(100%)" in verdict["evidence"]
+    assert "(0%)" in verdict["evidence"]
+    assert verdict["evidence"] in output
+    assert "tcp (broken on purpose)" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_run_that_is_interrupted(project: Project, number: signal.Signals) -> None:
+    """No process, no folder and no ledger is left, and the report says that the run was interrupted."""
+    project.scenario("night", LONG)
+    process = project.start()
+    wait_for_step(process)
+
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert project.report()["scenarios"][0]["failure"] == "the run was interrupted"
+    assert project.left_in_the_end() == []
+
+
+def test_a_run_that_is_killed(project: Project) -> None:
+    """After kill -9 no process is left; the folder that is, is removed by the next run, which says so."""
+    project.scenario("night", LONG)
+    process = project.start()
+    wait_for_step(process)
+
+    process.kill()
+    process.communicate(timeout=60)
+
+    until = time.monotonic() + 20
+    pause = threading.Event()
+    while any(" " in entry for entry in project.left()) and time.monotonic() < until:
+        pause.wait(0.1)
+    left = project.left()
+    assert not any(" " in entry for entry in left), left
+    folders = [entry for entry in left if entry.startswith(str(project.temporary))]
+    assert folders
+    project.scenario("night", QUICK)
+    code, output = project.run()
+    assert code == 0, output
+    assert f"k8s: removed folder {folders[0]}, left by a run that was killed" in output
+    assert project.left_in_the_end() == []
+
+
+def test_a_set_up_that_fails(project: Project) -> None:
+    """Each scenario fails with the reason, the report has it, and nothing is left behind."""
+    project.scenario("night", LONG)
+    project.scenario("morning", LONG)
+
+    code, output = project.run("--k8s-version=nonsense")
+
+    assert code == 1
+    assert "the cluster could not be set up: the simulated cluster did not start" in output
+    assert "(the cluster was tried once for all scenarios)" in output
+    assert project.report()["failure"].startswith("the cluster could not be set up")
+    assert project.left_in_the_end() == []
+
+
+def test_an_app_that_does_not_start(project: Project) -> None:
+    """The reason and the last lines of the pod's log are in the error, well before any time-out."""
+    project.scenario("night", LONG)
+    (project.path / "app" / "server.py").write_text("raise SystemExit('no database')", encoding="utf-8")
+
+    began = time.monotonic()
+    code, output = project.run()
+
+    assert code == 1
+    assert "deployment greeter is not complete: 2 wanted, 2 pods, 2 updated, 0 available" in output
+    assert "server waiting: CrashLoopBackOff" in output
+    assert "no database" in output
+    assert time.monotonic() - began < 60
+    assert project.left_in_the_end() == []
+
+
+def test_an_image_that_is_not_there(project: Project) -> None:
+    """A wait for an image that nobody has ends with its name."""
+    project.scenario("night", LONG)
+    file = project.path / "app" / "app.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("app-server:dev", "other:dev"), encoding="utf-8")
+
+    code, output = project.run()
+
+    assert code == 1
+    assert "other:dev" in output
+    assert project.left_in_the_end() == []
