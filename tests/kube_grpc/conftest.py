@@ -145,7 +145,9 @@ class ServerProcess:
         self.address = new_address() if address is None else address
         self.endpoint = Endpoint(self.address, PORT, pod=name)
         self.process = subprocess.Popen(
-            [sys.executable, str(ECHO_PROGRAM), f"{self.address}:{PORT}", name], stdout=subprocess.PIPE
+            [sys.executable, str(ECHO_PROGRAM), f"{self.address}:{PORT}", name, "--leash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"serving\n"

@@ -1,4 +1,6 @@
-"""An Echo server as a program: `echo_program.py ADDRESS:PORT NAME`. Says "serving" when it does."""
+"""An Echo server as a program: `echo_program.py ADDRESS:PORT NAME [--leash]`. Says "serving" when it does; on a leash it
+ends when its standard input does, so that it does not outlive a test run that was killed.
+"""
 
 import sys
 import threading
@@ -20,4 +22,7 @@ server.add_insecure_port(sys.argv[1])
 server.start()
 sys.stdout.write("serving\n")
 sys.stdout.flush()
-server.wait_for_termination()
+if "--leash" in sys.argv:
+    sys.stdin.read()
+else:
+    server.wait_for_termination()
