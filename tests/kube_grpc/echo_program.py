@@ -1,5 +1,5 @@
-"""An Echo server as a program: `echo_program.py ADDRESS:PORT NAME [--leash]`. Says "serving" when it does; on a leash it
-ends when its standard input does, so that it does not outlive a test run that was killed.
+"""An Echo server as a program: `echo_program.py ADDRESS:PORT NAME [--leash]`. Says "serving" when it does. On a
+leash it ends when its standard input does, so that it does not outlive a test run that was killed.
 """
 
 import sys
