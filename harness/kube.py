@@ -289,7 +289,7 @@ async def _run(socket: Any) -> tuple[int, str]:
         elif channel in _OUTPUT_CHANNELS and data:
             printed.append(data.decode("utf-8", errors="replace"))
     if code is None:
-        raise ClusterError("the connection ended before the command did")
+        raise ClusterError("the connection ended without the command's exit code")
     return code, "".join(printed)
 
 

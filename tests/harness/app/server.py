@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socketserver
+import sys
 from pathlib import Path
 
 
@@ -24,6 +26,9 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # process 1 of a container has no default action for it
     Path("server.pid").write_text(str(os.getpid()), encoding="utf-8")
     with Server((os.environ["POD_IP"], 7000), Greeter) as server:
         server.serve_forever()
