@@ -12,8 +12,6 @@ from harness.history import BadLine, Endpoint, History, PodSeen, Record, SliceSe
 from harness.history import Call as CallRecord
 from harness.samples import Sample
 
-pytest_plugins = ["pytester"]
-
 BEGAN_AT = 1_000.0
 TEXT = """\
 variants: [{variants}]
