@@ -22,7 +22,7 @@ from harness.kube import DEPLOYMENTS, ENDPOINT_SLICES, PODS, Kube, Object, Resou
 from harness.manifests import CLIENT_CONTAINER, is_client_pod
 from harness.scene import Scene
 
-_OVERLAP_S = 2.0
+_OVERLAP_S = 10.0  # the log is read from so long before its last line: clocks may differ
 _RETRY_S = 1.0
 
 
@@ -63,6 +63,7 @@ class _Collector:
     def __init__(self, kube: Kube, namespace: str, scene: Scene, group: asyncio.TaskGroup) -> None:
         self._kube, self._namespace, self._scene, self._group = kube, namespace, scene, group
         self._followed: set[str] = set()
+        self._last_line_at: dict[str, float] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     def take_pod(self, found: Object, *, is_deleted: bool = False) -> None:
@@ -78,7 +79,7 @@ class _Collector:
 
     async def _follow(self, pod: str) -> None:
         """The log of one pod, over breaks and restarts of its container, until the pod is gone."""
-        last_at: float | None = None
+        is_broken = False
         while pod in self._scene.pods:
             restart = self._running(pod)
             if restart is None:
@@ -86,17 +87,20 @@ class _Collector:
                 continue
             client = pod if restart == 0 else f"{pod}#{restart}"
             try:
-                await self._read(pod, client, last_at)
+                await self._read(pod, client)
+                is_broken = False
             except (ApiError, aiohttp.ClientError, ConnectionError) as error:
-                self._scene.record(Note(self._scene.now(), f"the log of {client} broke off: {error}"))
-            last_at = self._scene.now()
+                if not is_broken:  # said once, however often it is then tried in vain
+                    self._scene.record(Note(self._scene.now(), f"the log of {client} broke off: {error}"))
+                is_broken = True
             # A log ends when its container does. If that is not seen at once, the log alone broke off: open it again.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_S):
                     await self._next_change(pod, restart)
 
-    async def _read(self, pod: str, client: str, last_at: float | None) -> None:
+    async def _read(self, pod: str, client: str) -> None:
         query = {"container": CLIENT_CONTAINER, "follow": "true"}
+        last_at = self._last_line_at.get(client)
         if last_at is not None:
             since = datetime.fromtimestamp(last_at - _OVERLAP_S, UTC)
             query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -105,7 +109,7 @@ class _Collector:
                 self._take_line(client, line)
 
     def _take_line(self, client: str, line: str) -> None:
-        at = self._scene.now()
+        at = self._last_line_at[client] = self._scene.now()
         if not line.lstrip().startswith("{"):
             self._scene.record(Said(at, client, line[:500]))
             return

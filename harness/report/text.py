@@ -21,6 +21,7 @@ from harness.report.judged import Judged
 
 _MARKS = {PASS: "[green]pass[/]", FAIL: "[red]FAIL[/]", UNKNOWN: "[yellow]unknown[/]"}
 _MOST_PODS = 8
+_MOST_NOTES = 8
 
 
 def scenario_table(result: Judged, *, width: int, is_coloured: bool) -> str:
@@ -31,7 +32,10 @@ def scenario_table(result: Judged, *, width: int, is_coloured: bool) -> str:
     if result.analysis is not None:
         parts.append(_variants(result))
     parts += [_told(verdict, result) for verdict in result.verdicts if verdict.verdict != PASS]
-    parts += [f"[yellow]note:[/] {escape(note)}" for note in _notes(result)]
+    notes = list(_notes(result))
+    parts += [f"[yellow]note:[/] {escape(note)}" for note in notes[:_MOST_NOTES]]
+    if len(notes) > _MOST_NOTES:
+        parts.append(f"[yellow]note:[/] and {len(notes) - _MOST_NOTES} more; see notes in report.json")
     return _render(parts, width, is_coloured=is_coloured)
 
 
