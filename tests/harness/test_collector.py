@@ -92,12 +92,14 @@ def test_a_log_that_breaks_off() -> None:
     scene = follow(connection, 3)
 
     assert [each.sample.seq for each in scene.records if isinstance(each, Call)] == [0, 1, 2]
-    assert [
-        each.text for each in scene.records if isinstance(each, Note)
-    ] == ["the log of client-1 broke off: reset"]
-    assert [
-        query.get("sinceTime") for query in connection.asked
-    ] == [None, "1970-01-01T00:16:30Z", "1970-01-01T00:16:30Z"]
+    assert [each.text for each in scene.records if isinstance(each, Note)] == [
+        "the log of client-1 broke off: reset"
+    ]
+    assert [query.get("sinceTime") for query in connection.asked] == [
+        None,
+        "1970-01-01T00:16:30Z",
+        "1970-01-01T00:16:30Z",
+    ]
 
 
 def test_a_log_that_can_not_be_opened_at_first() -> None:

@@ -215,9 +215,9 @@ def test_how_a_container_ended() -> None:
     """Its exit code and reason are told."""
     statuses = [{"name": "server", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]
 
-    assert trouble(
-        [pod("a", is_ready=False, containerStatuses=statuses)]
-    ) == ["pod a: Running: server terminated with exit code 137: OOMKilled"]
+    assert trouble([pod("a", is_ready=False, containerStatuses=statuses)]) == [
+        "pod a: Running: server terminated with exit code 137: OOMKilled"
+    ]
 
 
 @pytest.mark.parametrize(
