@@ -80,6 +80,11 @@ expect: [{variant: tcp, shares: even_random}]
 """
 
 
+def restore_interrupt() -> None:
+    """As in a terminal: a shell has its background jobs, and so all these tests, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Project:
     """A folder with the app.
 
@@ -122,6 +127,7 @@ class Project:
             command,
             cwd=self.path,
             env=environment,
+            preexec_fn=restore_interrupt,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

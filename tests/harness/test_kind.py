@@ -48,6 +48,11 @@ expect: [{variant: tcp, errors: 0}]
 """
 
 
+def restore_interrupt() -> None:
+    """As in a terminal: a shell has its background jobs, and so all these tests, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Project:
     """A folder with one scenario; its temporary folders and ledgers are its own."""
 
@@ -69,6 +74,7 @@ class Project:
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", "--k8s", "-p", "no:cacheprovider", *options],
             cwd=self.path, env={**os.environ, **own}, text=True, start_new_session=True,
+            preexec_fn=restore_interrupt,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
