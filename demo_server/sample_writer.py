@@ -5,9 +5,13 @@ before `close` is written and flushed. Where the reader has gone away, the write
 `on_broken` and drops the rest.
 """
 
+import contextlib
+import io
+import os
 import queue
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 from demo_server.samples import Sample
@@ -45,7 +49,16 @@ class SampleWriter:
                 if self._queue.empty():
                     self._stream.flush()
             except OSError as error:
-                self.broken = error
-                self._on_broken()
+                self._give_up(error)
         if self.broken is None:
-            self._stream.flush()
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """What is still buffered goes nowhere, or the interpreter would stumble over it once more at its end."""
+        self.broken = error
+        with contextlib.suppress(io.UnsupportedOperation), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+        self._on_broken()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import shlex
 import signal
 import subprocess
@@ -150,10 +149,8 @@ def test_a_person_starts_and_stops_a_cluster(tmp_path: Path) -> None:
     )
     try:
         assert process.stdout is not None
-        path = None
-        while path is None:
-            assert select.select([process.stdout], [], [], 30)[0], "it said nothing"
-            path = re.search(r"export KUBECONFIG=(\S+)", process.stdout.readline())
+        said = (re.search(r"export KUBECONFIG=(\S+)", line) for line in process.stdout)
+        path = next(found for found in said if found is not None)
         nodes = client.CoreV1Api(config.new_client_from_config(path[1])).list_node()
         assert [node.metadata.name for node in nodes.items] == ["simcluster-node"]
     finally:

@@ -109,6 +109,9 @@ def _start(zygote: _Zygote, request: dict[str, Any], descriptors: list[int]) -> 
     program = None if request["program"] is None else interpreter.Program(**request["program"])
     parent = os.getpid()
     outcome, problem = os.pipe2(os.O_CLOEXEC)
+    # What a module printed when it was imported must not be printed by every fork again.
+    sys.stdout.flush()
+    sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
         os.close(outcome)
