@@ -8,7 +8,6 @@ The other half of the original, the ping each second, is in `pings`.
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 
@@ -17,9 +16,7 @@ from kube_grpc.backoff import Backoff
 from kube_grpc.endpoints import Known
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.slices import SliceReader
-from kube_grpc.watch import Report
-
-_LOGGER = logging.getLogger("kube_grpc")
+from kube_grpc.watch import Report, keep_on
 
 
 class Poll:
@@ -40,16 +37,7 @@ class Poll:
 
     def run(self) -> None:
         """Runs until `stop`; for a thread of its own."""
-        while not self._stopped.is_set():
-            try:
-                self._refresh()
-            except DiscoveryError as error:
-                self._endure(error)
-            except Exception as error:
-                # As in `watch`: nothing may end this loop.
-                _LOGGER.exception("discovery of %s: unforeseen error", self._reader)
-                unforeseen = f"unforeseen {type(error).__name__}: {error}"
-                self._endure(DiscoveryError(unforeseen, kind="unforeseen"))
+        keep_on(self._stopped, self._refresh, self._endure, str(self._reader))
 
     def stop(self) -> None:
         """Ends `run` at once, unless a list is under way: that one is bounded by its own time-outs."""

@@ -16,6 +16,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,16 +85,7 @@ class Watch:
 
     def run(self) -> None:
         """Runs until `stop`; for a thread of its own."""
-        while not self._stopped.is_set():
-            try:
-                self._list_then_watch()
-            except DiscoveryError as error:
-                self._endure(error)
-            except Exception as error:
-                # Nothing may end this loop: a pool without discovery looks well until its pods are replaced.
-                _LOGGER.exception("discovery of %s: unforeseen error", self._reader)
-                unforeseen = f"unforeseen {type(error).__name__}: {error}"
-                self._endure(DiscoveryError(unforeseen, kind="unforeseen"))
+        keep_on(self._stopped, self._list_then_watch, self._endure, str(self._reader))
 
     def stop(self) -> None:
         """Ends `run` at once, also in the middle of a wait or a read."""
@@ -149,3 +141,21 @@ class Watch:
     def _publish(self, known: Known) -> None:
         self._known = known
         self._report.found(endpoints.resolve(known, self._port))
+
+
+def keep_on(
+    stopped: threading.Event, once: Callable[[], None], endure: Callable[[DiscoveryError], None], name: str
+) -> None:
+    """Do it over and over until stopped; what goes wrong is endured.
+
+    Nothing may end this loop: a pool without discovery looks well until its pods are replaced.
+    """
+    while not stopped.is_set():
+        try:
+            once()
+        except DiscoveryError as error:
+            endure(error)
+        except Exception as error:
+            _LOGGER.exception("discovery of %s: unforeseen error", name)
+            unforeseen = f"unforeseen {type(error).__name__}: {error}"
+            endure(DiscoveryError(unforeseen, kind="unforeseen"))
