@@ -14,6 +14,7 @@ from simcluster.apiserver.kubeconfigs import Endpoint
 from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.workqueue import CallLater
+from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.driver import Network
@@ -47,6 +48,7 @@ class Host:
     api: tuple[str, int]
     tokens: TokenIssuer
     capacity: Mapping[str, str] = field(default_factory=dict)
+    frost: Frost = field(default_factory=Frost)
     import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
 
     def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Instance:
     log: ContainerLog
     child: Child
     executions: set[Child] = field(default_factory=set)
+    _halts: set[str] = field(default_factory=set)
     _pipes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -115,6 +116,25 @@ class Instance:
         """
         if is_shared or self.child.catches(stop_signal):
             self.child.signal(stop_signal)
+
+    def halt(self, reason: str) -> None:
+        """Stop its processes where they are, until `resume` was told every reason for which they were.
+
+        Its sockets stay open and silent: the kernel still takes what is sent, nobody reads it.
+        """
+        self._halts.add(reason)
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self, reason: str) -> None:
+        """Let its processes go on, unless there is another reason for which they stand."""
+        if reason in self._halts:
+            self._halts.remove(reason)
+            if not self._halts:
+                self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        for child in (self.child, *self.executions):
+            child.signal(number, group=True)
 
     def kill(self) -> None:
         """End it."""

@@ -19,7 +19,7 @@ from simcluster.kubelet.host import Host
 from simcluster.kubelet.logs import ContainerLog, Selection
 from simcluster.kubelet.node import NodeStatus
 from simcluster.kubelet.spawner import StartFailed
-from simcluster.kubelet.worker import PodWorker
+from simcluster.kubelet.worker import NODE, PodWorker
 
 _log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -35,6 +35,7 @@ class Kubelet:
         self._node = NodeStatus(host)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._missed: dict[str, tuple[Object | None, Object | None]] = {}
         self._is_stopping = False
 
     def start(self) -> None:
@@ -59,6 +60,9 @@ class Kubelet:
         if pod is None or pod["spec"].get("nodeName") != self._host.node:
             return
         uid = uid_of(pod)
+        if self._host.frost.is_frozen:
+            self._missed[uid] = (old, new)
+            return
         worker = self._workers.get(uid)
         if new is None:
             if worker is not None:
@@ -80,11 +84,46 @@ class Kubelet:
             _log.error("%s is not looked after any more", task.get_name(), exc_info=task.exception())
 
     def _on_referred(self, _old: Object | None, new: Object | None) -> None:
-        if new is None or self._is_stopping:
+        if new is None or self._is_stopping or self._host.frost.is_frozen:
             return
         for worker in self._workers.values():
             if worker.pod["metadata"]["namespace"] == new["metadata"]["namespace"]:
                 worker.retry()
+
+    # --- Standing still
+
+    def freeze(self) -> None:
+        """Have the whole node stand still until `thaw`: its processes, its probes, its lease, its answers."""
+        self._host.frost.freeze()
+        for worker in self._workers.values():
+            worker.halt(NODE)
+
+    def thaw(self) -> None:
+        """Go on where `freeze` stopped; what was asked of the node meanwhile is done now."""
+        self._host.frost.thaw()
+        for worker in self._workers.values():
+            worker.resume(NODE)
+            worker.retry()
+            worker.publish()
+        missed, self._missed = self._missed, {}
+        for old, new in missed.values():
+            self._on_pod(old, new)
+
+    def freeze_pod(self, uid: str, reason: str) -> None:
+        """Stop the processes of a pod where they are. The node goes on: it probes and restarts as ever.
+
+        NotFound if the pod does not run here.
+        """
+        worker = self._workers.get(uid)
+        if worker is None or not worker.instances:
+            raise NotFound("pods", uid)
+        worker.halt(reason)
+
+    def thaw_pod(self, uid: str, reason: str) -> None:
+        """Let the processes of a pod go on; nothing happens if it is gone."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.resume(reason)
 
     # --- What the API server asks
 
@@ -113,6 +152,7 @@ class Kubelet:
         limit_bytes: int | None,
     ) -> AsyncIterator[bytes]:
         """A container's log, piece by piece. BadRequest, before the first piece, if there is none."""
+        await self._host.frost.wait()
         log = self._find_log(namespace, pod, container, previous=previous)
         if since_s is not None:
             since_at = self._host.clock() - since_s
@@ -137,6 +177,7 @@ class Kubelet:
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Execution:
         """Start a command in a running container; BadRequest or an internal error says why it can not be."""
+        await self._host.frost.wait()
         worker = self._find(namespace, pod, container)
         instance = worker.instances.get(container)
         state = worker.containers[container].state

@@ -105,6 +105,7 @@ class NodeStatus:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._host.profile.node_status_s)
+            await self._host.frost.wait()
             self._renew()
 
     def _renew(self) -> None:

@@ -48,6 +48,7 @@ async def stop_instance(worker: PodWorker, name: str, grace_s: float | None) -> 
     worker.tell("Normal", "Killing", f"Stopping container {name}", name)
     chosen_s = _choose_grace(worker, grace_s)
     await _run_hook(worker, name, instance, chosen_s)
+    await worker.host.frost.wait()
     left_s = max(_LEAST_S, chosen_s - (loop.time() - begun_at))
     lifecycle = spec.get("lifecycle") or {}
     stop_signal = lifecycle.get("stopSignal")
@@ -57,6 +58,7 @@ async def stop_instance(worker: PodWorker, name: str, grace_s: float | None) -> 
         or bool(worker.pod["spec"].get("hostPID")),
     )
     await _wait_for_exit(worker, instance, loop.time() + left_s)
+    await worker.host.frost.wait()
     instance.kill()
 
 

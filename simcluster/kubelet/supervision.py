@@ -47,7 +47,11 @@ async def _probe(worker: PodWorker, name: str, kind: Kind) -> None:
     target = launch.make_target(worker, name, worker.instances[name])
 
     async def check(timeout_s: float) -> probes.Outcome:
-        return await probes.run(spec, target, timeout_s)
+        frost = worker.host.frost
+        await frost.wait()
+        outcome = await probes.run(spec, target, timeout_s)
+        await frost.wait()
+        return outcome
 
     def change(is_well: bool) -> None:  # noqa: FBT001 -- a result, not an option
         _take_result(worker, name, kind, spec, is_well=is_well)

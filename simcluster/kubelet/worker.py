@@ -39,6 +39,8 @@ from simcluster.kubelet.supervision import supervise
 
 _log = logging.getLogger(__name__)
 Object = dict[str, Any]
+# Why the processes of a pod stand still: their node does.
+NODE = "node"
 
 
 class PodWorker:
@@ -107,6 +109,16 @@ class PodWorker:
         self._is_ending = True
         self._changed.set()
 
+    def halt(self, reason: str) -> None:
+        """Stop all processes of the pod where they are; a container that starts later is not stopped."""
+        for instance in self.instances.values():
+            instance.halt(reason)
+
+    def resume(self, reason: str) -> None:
+        """Let the processes that were stopped for this reason go on."""
+        for instance in self.instances.values():
+            instance.resume(reason)
+
     # --- Its life
 
     async def run(self) -> None:
@@ -133,8 +145,9 @@ class PodWorker:
             if decision.is_over and self._is_ending:
                 return
             self._follow(decision)
-            self._publish()
+            self.publish()
             await self._look_again(decision.wake_at)
+            await self.host.frost.wait()
 
     def _decide(self) -> Decision:
         metadata = self.pod["metadata"]
@@ -172,9 +185,11 @@ class PodWorker:
     async def _take_leave(self) -> None:
         """Show the terminal status, then remove the object."""
         await asyncio.sleep(self.host.profile.status_update_s)
+        await self.host.frost.wait()
         self._write()
         if self.host.profile.pod_removed_s > 0:
             await asyncio.sleep(self.host.profile.pod_removed_s)
+        await self.host.frost.wait()
         metadata = self.pod["metadata"]
         try:
             self.host.registry.delete(
@@ -196,6 +211,7 @@ class PodWorker:
     # --- One container
 
     async def _start(self, name: str) -> None:
+        await self.host.frost.wait()
         try:
             instance = await launch.launch(self, name)
         except launch.NotYet as obstacle:
@@ -210,6 +226,9 @@ class PodWorker:
             self.put(containers.fail(self.containers[name], exited))
             return
         self.instances[name] = instance
+        if self.host.frost.is_frozen:  # since its start was asked for
+            instance.halt(NODE)
+            await self.host.frost.wait()
         spec, now = self.spec(name), self.host.clock()
         has_startup, has_readiness = bool(spec.get("startupProbe")), bool(spec.get("readinessProbe"))
         begun = containers.begin(
@@ -222,6 +241,7 @@ class PodWorker:
 
     async def _await_exit(self, name: str, instance: Instance) -> None:
         code = await instance.wait()
+        await self.host.frost.wait()
         finished_at, profile = self.host.clock(), self.host.profile
         seen_s = profile.exit_seen_s
         if not self.containers[name].is_stopping:
@@ -247,7 +267,7 @@ class PodWorker:
     def put(self, each: Container) -> None:
         """What is known of a container has changed: show it, and decide again."""
         self.containers[each.name] = each
-        self._publish()
+        self.publish()
         self._changed.set()
 
     def spawn_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -269,7 +289,8 @@ class PodWorker:
 
     # --- Its status
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Write the status soon."""
         if self._is_write_due:
             return
         if self.host.profile.status_update_s <= 0:
@@ -282,7 +303,7 @@ class PodWorker:
         """Write the status, unless the object is gone or is another pod's by now."""
         self._is_write_due = False
         metadata = self.pod["metadata"]
-        if self._is_gone:
+        if self._is_gone or self.host.frost.is_frozen:
             return
         try:
             pod = self.host.registry.get("pods", metadata["namespace"], metadata["name"])
