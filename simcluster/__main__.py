@@ -33,6 +33,9 @@ def up(
         str | None, typer.Option(help="The minor to be like, such as v1.36; the newest known by default.")
     ] = None,
     profile: Annotated[str, typer.Option(help="The delays: fast, or faithful to a real cluster.")] = "fast",
+    nodes: Annotated[
+        int, typer.Option(min=1, max=128, help="How many nodes share this machine; their pods are processes.")
+    ] = 1,
     slice_size: Annotated[
         int, typer.Option(min=1, max=1000, help="Endpoints in an EndpointSlice, at most.")
     ] = 2,
@@ -58,7 +61,7 @@ def up(
             images=Images.bind(parse_binding(each) for each in image or ()),
             version=choose_version(kubernetes_version),
             profile=profiles.choose(profile).name,
-            slice_size=slice_size, kubeconfig=kubeconfig, directory=directory, seed=seed, port=port,
+            nodes=nodes, slice_size=slice_size, kubeconfig=kubeconfig, directory=directory, seed=seed, port=port,
             ready_fd=ready_fd, parent=parent,
         )  # fmt: skip
     except ValueError as error:

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simcluster import schema
@@ -24,10 +24,12 @@ from simcluster.controllers import controllers
 from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.loop import Context
+from simcluster.kubelet.fleet import Fleet
+from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.host import Host
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.kubelet import Kubelet
-from simcluster.kubelet.node import measure_capacity
+from simcluster.kubelet.node import measure_capacity, share_capacity
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import claim_block
 from simcluster.network.loopback import LoopbackNetwork
@@ -40,13 +42,14 @@ _NODE = "simcluster-node"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a cluster is to be like. `seed` None takes one from the system."""
+    """What a cluster is to be like. `seed` None takes one from the system, `nodes` is their number."""
 
     directory: Path
     kubeconfig: Path
     version: str
     profile: Profile
     images: Images
+    nodes: int = 1
     slice_size: int = 2
     seed: int | None = None
     port: int = 0
@@ -59,7 +62,7 @@ class Cluster:
     server: ApiServer
     spawner: Spawner
     _controllers: controllers.Controllers
-    _kubelet: Kubelet
+    _fleet: Fleet
     _network: LoopbackNetwork
     _informers: Informers
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -70,7 +73,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """End every process at once, then stop listening."""
-        await self._kubelet.stop()
+        await self._fleet.stop()
         await self._network.stop()
         await self.spawner.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -106,19 +109,19 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     spawner = Spawner(_modules_of(settings.images), stderr=_open_output(settings.directory))
     network.follow(context, spawner, settings.directory)
     await network.start()
-    kubelet = _make_kubelet(settings, context, server, spawner, network)
-    kubelet.start()
-    server.kubelet = kubelet
+    fleet = _make_fleet(settings, context, server, spawner, network)
+    fleet.start()
+    server.kubelet = fleet
     write_admin_kubeconfig(server, settings.kubeconfig)
-    return Cluster(server, spawner, running, kubelet, network, informers)
+    return Cluster(server, spawner, running, fleet, network, informers)
 
 
-def _make_kubelet(
+def _make_fleet(
     settings: Settings, context: Context, server: ApiServer, spawner: Spawner, network: LoopbackNetwork
-) -> Kubelet:
+) -> Fleet:
     pods = settings.directory / "pods"
     pods.mkdir(mode=0o700, exist_ok=True)
-    host = Host(
+    first = Host(
         node=_NODE,
         version=context.registry.catalogue.version["gitVersion"],
         registry=context.registry,
@@ -130,15 +133,26 @@ def _make_kubelet(
         recorder=Recorder(context.registry, "kubelet", clock=context.clock, host=_NODE),
         spawner=spawner,
         network=network,
+        place=network.place(0, settings.nodes),
         images=settings.images,
         directory=pods,
         endpoint=server.endpoint,
         api=(server.host, server.port),
         tokens=server.issuer,
-        capacity=measure_capacity(),
+        capacity=share_capacity(measure_capacity(pods), settings.nodes),
         import_roots=_find_import_roots(),
     )
-    return Kubelet(host)
+    others = [_make_sibling(first, index, settings.nodes) for index in range(1, settings.nodes)]
+    kubelets = [Kubelet(host) for host in (first, *others)]
+    return Fleet(context.registry, context.informers, context.profile, context.call_later, kubelets)
+
+
+def _make_sibling(first: Host, index: int, count: int) -> Host:
+    """A further node of the same machine."""
+    name = f"{first.node}-{index + 1}"
+    recorder = Recorder(first.registry, "kubelet", clock=first.clock, host=name)
+    place = first.network.place(index, count)
+    return replace(first, node=name, recorder=recorder, place=place, frost=Frost(), is_control_plane=False)
 
 
 def _modules_of(images: Images) -> list[str]:

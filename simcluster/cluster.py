@@ -42,6 +42,7 @@ class Cluster:
         kubernetes_version: str | None = None,
         profile: Literal["fast", "faithful"] = "fast",
         directory: Path | None = None,
+        nodes: int | None = None,
         slice_size: int | None = None,
         seed: int | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class Cluster:
             kubernetes_version=kubernetes_version,
             profile=profile,
             directory=directory,
+            nodes=nodes,
             slice_size=slice_size,
             seed=seed,
         )

@@ -67,8 +67,14 @@ class Profile:
     crash_backoff_max_s: float
     # Running for this long forgets the back-off.
     crash_backoff_reset_s: float
-    # Between two beats of a node (nodeStatusUpdateFrequency, lease renewal).
+    # Between two beats of a node (nodeStatusUpdateFrequency; its lease of 40 s is renewed at a quarter of that).
     node_status_s: float
+    # A node's status is written again even if nothing changed (nodeStatusReportFrequency).
+    node_report_s: float
+    # Between two looks at all nodes (node-monitor-period of kube-controller-manager).
+    node_monitor_s: float
+    # No beat for this long -> the node's conditions are Unknown (node-monitor-grace-period).
+    node_monitor_grace_s: float
 
     # --- Network
     # Slice changed -> connections follow it.
@@ -106,7 +112,10 @@ FAST = Profile(
     crash_backoff_s=0.1,
     crash_backoff_max_s=2.0,
     crash_backoff_reset_s=10.0,
-    node_status_s=10.0,
+    node_status_s=1.0,
+    node_report_s=300.0,
+    node_monitor_s=0.5,
+    node_monitor_grace_s=4.0,
     proxy_sync_s=0.0,
     proxy_min_interval_s=0.0,
     dns_sync_s=0.0,
@@ -138,6 +147,9 @@ FAITHFUL = Profile(
     crash_backoff_max_s=300.0,
     crash_backoff_reset_s=600.0,
     node_status_s=10.0,
+    node_report_s=300.0,
+    node_monitor_s=5.0,
+    node_monitor_grace_s=50.0,
     proxy_sync_s=0.010,
     proxy_min_interval_s=1.0,
     dns_sync_s=0.005,

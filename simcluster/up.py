@@ -33,6 +33,7 @@ class Options:
     version: str
     profile: str
     slice_size: int
+    nodes: int = 1
     kubeconfig: Path | None = None
     directory: Path | None = None
     seed: int | None = None
@@ -107,6 +108,7 @@ def _settings(options: Options, directory: Directory, kubeconfig: Path) -> Setti
         version=options.version,
         profile=profile.choose(options.profile),
         images=options.images,
+        nodes=options.nodes,
         slice_size=options.slice_size,
         seed=options.seed,
         port=options.port,

@@ -17,7 +17,7 @@ from simcluster.controllers.workqueue import CallLater
 from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.spawner import Spawner
-from simcluster.network.driver import Network
+from simcluster.network.driver import Network, Place
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 from simcluster.tokens import TokenIssuer
@@ -42,6 +42,7 @@ class Host:
     recorder: Recorder
     spawner: Spawner
     network: Network
+    place: Place
     images: Images
     directory: Path
     endpoint: Endpoint
@@ -49,6 +50,7 @@ class Host:
     tokens: TokenIssuer
     capacity: Mapping[str, str] = field(default_factory=dict)
     frost: Frost = field(default_factory=Frost)
+    is_control_plane: bool = True
     import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
 
     def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The kubelet: runs the pods that are bound to its node, and serves their logs and commands.
 
 The rules it keeps: one worker a pod, by uid; a pod that is bound again under its old name waits for nobody,
-since it has an address and a folder of its own. What a pod does is `worker`'s part.
+since it has an address and a folder of its own. What a pod does is `worker`'s part; which pods are its own and
+when its node's heart beats, it is told by the `fleet`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from simcluster.kubelet.worker import NODE, PodWorker
 
 _log = logging.getLogger(__name__)
 Object = dict[str, Any]
-# What a container that waits may have lacked.
-_REFERRED = ("secrets", "configmaps", "serviceaccounts")
 
 
 class Kubelet:
@@ -35,42 +34,45 @@ class Kubelet:
         self._node = NodeStatus(host)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._missed: dict[str, tuple[Object | None, Object | None]] = {}
+        self._missed: dict[str, tuple[Object, bool]] = {}
         self._is_stopping = False
 
+    @property
+    def node(self) -> str:
+        """The name of its node."""
+        return self._host.node
+
     def start(self) -> None:
-        """Register the node and take on the pods that are bound to it, now and later."""
+        """Register the node."""
         self._node.start()
-        self._host.informers.of("pods").handle(self._on_pod)
-        for resource in _REFERRED:
-            self._host.informers.of(resource).handle(self._on_referred)
+
+    def beat(self) -> None:
+        """Tell the API that the node is alive."""
+        self._node.beat()
 
     async def stop(self) -> None:
         """Kill every pod at once; nothing is written to the API any more."""
         self._is_stopping = True
-        await self._node.stop()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+    def notice(self, pod: Object, *, is_gone: bool) -> None:
+        """A pod of this node was bound, has changed, or (`pod` is its last state) is gone."""
         if self._is_stopping:
-            return
-        pod = new if new is not None else old
-        if pod is None or pod["spec"].get("nodeName") != self._host.node:
             return
         uid = uid_of(pod)
         if self._host.frost.is_frozen:
-            self._missed[uid] = (old, new)
+            self._missed[uid] = (pod, is_gone)
             return
         worker = self._workers.get(uid)
-        if new is None:
+        if is_gone:
             if worker is not None:
                 worker.forget()
         elif worker is not None:
-            worker.notice(new)
-        elif (new.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
-            self._take_on(new)
+            worker.notice(pod)
+        elif (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            self._take_on(pod)
 
     def _take_on(self, pod: Object) -> None:
         uid = uid_of(pod)
@@ -83,11 +85,12 @@ class Kubelet:
         if not task.cancelled() and task.exception() is not None:
             _log.error("%s is not looked after any more", task.get_name(), exc_info=task.exception())
 
-    def _on_referred(self, _old: Object | None, new: Object | None) -> None:
-        if new is None or self._is_stopping or self._host.frost.is_frozen:
+    def retry(self, namespace: str) -> None:
+        """Something that containers of a namespace may wait for is there: look again."""
+        if self._is_stopping or self._host.frost.is_frozen:
             return
         for worker in self._workers.values():
-            if worker.pod["metadata"]["namespace"] == new["metadata"]["namespace"]:
+            if worker.pod["metadata"]["namespace"] == namespace:
                 worker.retry()
 
     # --- Standing still
@@ -106,8 +109,9 @@ class Kubelet:
             worker.retry()
             worker.publish()
         missed, self._missed = self._missed, {}
-        for old, new in missed.values():
-            self._on_pod(old, new)
+        for pod, is_gone in missed.values():
+            self.notice(pod, is_gone=is_gone)
+        self.beat()
 
     def freeze_pod(self, uid: str, reason: str) -> None:
         """Stop the processes of a pod where they are. The node goes on: it probes and restarts as ever.

@@ -132,7 +132,7 @@ def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Co
     ]
     around = Surroundings(
         pod_ip="" if worker.address is None else worker.address,
-        host_ip=host.network.node_address,
+        host_ip=host.place.address,
         lookup=lambda resource, name: _look_up(worker, resource, name),
         services=services,
         node_capacity=host.capacity,

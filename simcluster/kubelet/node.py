@@ -1,21 +1,27 @@
 """The node that pods run on: its object, and the lease that says it is alive.
 
-The rules it keeps: the node is Ready from the start, with this machine's processors and memory; the lease is
-renewed every `node_status_s` (nodeStatusUpdateFrequency).
+The rules it keeps: the node is Ready from the start, with its share of this machine's processors and memory;
+with each beat its lease is renewed, and its status put right if somebody else wrote it, or if it is older than
+`node_report_s`. A node that was deleted is not made again: a real kubelet does that when it starts.
+
+When to beat is `fleet`'s part.
 """
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import os
 import platform
-from copy import deepcopy
+import shutil
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from simcluster.errors import AlreadyExists, StatusError
+from simcluster.controllers.metadata import uid_of
+from simcluster.errors import AlreadyExists, NotFound
 from simcluster.kubelet.host import Host
+from simcluster.kubelet.quantities import parse
 from simcluster.registry import format_time
 
 Object = dict[str, Any]
@@ -32,19 +38,34 @@ _CONDITIONS = (
 )
 
 
-def measure_capacity() -> dict[str, str]:
-    """What this machine has, as a node's capacity."""
+def measure_capacity(directory: Path) -> dict[str, str]:
+    """What this machine has, as a node's capacity; the storage is that of the directory."""
     kibibytes = next(
         line.split()[1]
         for line in Path("/proc/meminfo").read_text().splitlines()
         if line.startswith("MemTotal")
     )
-    return {"cpu": str(os.cpu_count()), "memory": f"{kibibytes}Ki", "pods": _PODS, "ephemeral-storage": "0"}
+    storage = f"{shutil.disk_usage(directory).total // 1024}Ki"
+    return {
+        "cpu": str(os.cpu_count()), "memory": f"{kibibytes}Ki", "pods": _PODS, "ephemeral-storage": storage,
+    }  # fmt: skip
+
+
+def share_capacity(capacity: Mapping[str, str], count: int) -> dict[str, str]:
+    """What each of `count` nodes has of a machine; the number of pods is each node's own."""
+    if count == 1:
+        return dict(capacity)
+    shares = {name: parse(text) / count for name, text in capacity.items()}
+    kibibytes = {name: f"{shares[name] // 1024}Ki" for name in ("memory", "ephemeral-storage")}
+    return {"cpu": _show_processors(shares["cpu"]), "pods": capacity["pods"]} | kibibytes
+
+
+def _show_processors(number: Fraction) -> str:
+    return str(number) if number.denominator == 1 else f"{number * 1000 // 1}m"
 
 
 def make_node(host: Host, now: float) -> Object:
     """The node's object with its status."""
-    at = format_time(now)
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     labels = {
         "kubernetes.io/hostname": host.node,
@@ -52,61 +73,95 @@ def make_node(host: Host, now: float) -> Object:
         "kubernetes.io/arch": machine,
         "beta.kubernetes.io/os": "linux",
         "beta.kubernetes.io/arch": machine,
-        "node-role.kubernetes.io/control-plane": "",
     }
+    if host.is_control_plane:
+        labels["node-role.kubernetes.io/control-plane"] = ""
     info = {
         "kubeletVersion": host.version, "kubeProxyVersion": "", "containerRuntimeVersion": "simcluster://1",
         "operatingSystem": "linux", "architecture": machine, "kernelVersion": platform.release(),
         "osImage": "simulated", "machineID": "", "systemUUID": "", "bootID": "",
     }  # fmt: skip
-    conditions = [
-        {
-            "type": kind, "status": status, "reason": reason, "message": message,
-            "lastHeartbeatTime": at, "lastTransitionTime": at,
-        }
-        for kind, status, reason, message in _CONDITIONS
-    ]  # fmt: skip
     addresses = [
-        {"type": "InternalIP", "address": host.network.node_address},
+        {"type": "InternalIP", "address": host.place.address},
         {"type": "Hostname", "address": host.node},
     ]
     status = {
-        "capacity": dict(host.capacity), "allocatable": dict(host.capacity), "conditions": conditions,
+        "capacity": dict(host.capacity), "allocatable": dict(host.capacity), "conditions": make_conditions(now),
         "addresses": addresses, "nodeInfo": info, "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
     }  # fmt: skip
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": host.node, "labels": labels},
-        "spec": {"providerID": f"simcluster://{host.node}"},
+        "spec": {
+            "providerID": f"simcluster://{host.node}",
+            "podCIDR": host.place.pod_cidr,
+            "podCIDRs": [host.place.pod_cidr],
+        },
         "status": status,
     }
 
 
+def make_conditions(now: float, before: Sequence[Object] = ()) -> list[Object]:
+    """The conditions of a healthy node; one that was so before keeps its time. Others' conditions stay."""
+    at = format_time(now)
+    known = {each["type"]: each for each in before}
+    made = []
+    for kind, status, reason, message in _CONDITIONS:
+        old = known.pop(kind, None)
+        since = at if old is None or old["status"] != status else old["lastTransitionTime"]
+        made.append(
+            {
+                "type": kind, "status": status, "reason": reason, "message": message,
+                "lastHeartbeatTime": at, "lastTransitionTime": since,
+            }
+        )  # fmt: skip
+    return [*known.values(), *made]
+
+
 class NodeStatus:
-    """Registers the node and keeps its lease."""
+    """Registers the node and keeps its lease and its status."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._task: asyncio.Task[None] | None = None
+        self._reported_at = 0.0
 
     def start(self) -> None:
-        """Create the node and its lease, and renew the lease from now on."""
-        registry, now = self._host.registry, self._host.clock()
-        node = make_node(self._host, now)
+        """Create the node and its lease; take over a node of that name that is there."""
+        host = self._host
         try:
-            registry.create("nodes", None, node)
+            host.registry.create("nodes", None, make_node(host, host.clock()))
         except AlreadyExists:
-            copy = deepcopy(registry.get("nodes", None, self._host.node)) | {"status": node["status"]}
-            registry.update("nodes", None, self._host.node, copy, subresource="status")
+            self._report()
+        self._reported_at = host.clock()
         self._renew()
-        self._task = asyncio.create_task(self._beat())
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._host.profile.node_status_s)
-            await self._host.frost.wait()
-            self._renew()
+    def beat(self) -> None:
+        """Renew the lease, and the status if it needs that."""
+        host = self._host
+        if host.frost.is_frozen:
+            return
+        self._renew()
+        is_due = host.clock() - self._reported_at >= host.profile.node_report_s
+        try:
+            if is_due or not self._is_as_written():
+                self._report()
+        except NotFound:
+            return
+
+    def _is_as_written(self) -> bool:
+        node = self._host.registry.get("nodes", None, self._host.node)
+        found = {each["type"]: each["status"] for each in node.get("status", {}).get("conditions", ())}
+        return all(found.get(kind) == status for kind, status, _, _ in _CONDITIONS)
+
+    def _report(self) -> None:
+        host = self._host
+        self._reported_at = host.clock()
+        node = host.registry.get("nodes", None, host.node)
+        status = make_node(host, host.clock())["status"]
+        status["conditions"] = make_conditions(host.clock(), node.get("status", {}).get("conditions", ()))
+        made = {**node, "metadata": dict(node["metadata"]), "status": status}
+        host.registry.update("nodes", None, host.node, made, subresource="status")
 
     def _renew(self) -> None:
         registry, name = self._host.registry, self._host.node
@@ -114,20 +169,24 @@ class NodeStatus:
             "%Y-%m-%dT%H:%M:%S.%fZ"
         )
         spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": at}
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": name, "namespace": _LEASE_NAMESPACE}, "spec": spec,
-        }  # fmt: skip
         try:
-            copy = deepcopy(registry.get(_LEASES, _LEASE_NAMESPACE, name)) | {"spec": spec}
-            registry.update(_LEASES, _LEASE_NAMESPACE, name, copy)
-        except StatusError as error:
-            if error.code != 404:
-                raise
-            registry.create(_LEASES, _LEASE_NAMESPACE, lease)
+            lease = registry.get(_LEASES, _LEASE_NAMESPACE, name)
+        except NotFound:
+            registry.create(_LEASES, _LEASE_NAMESPACE, self._make_lease(spec))
+        else:
+            renewed = {**lease, "metadata": dict(lease["metadata"]), "spec": spec}
+            registry.update(_LEASES, _LEASE_NAMESPACE, name, renewed)
 
-    async def stop(self) -> None:
-        """Renew no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    def _make_lease(self, spec: Object) -> Object:
+        metadata: Object = {"name": self._host.node, "namespace": _LEASE_NAMESPACE}
+        try:
+            node = self._host.registry.get("nodes", None, self._host.node)
+        except NotFound:
+            pass
+        else:
+            # The lease goes with its node.
+            owner = {"apiVersion": "v1", "kind": "Node", "name": self._host.node, "uid": uid_of(node)}
+            metadata["ownerReferences"] = [owner]
+        return {
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec,
+        }  # fmt: skip

@@ -133,7 +133,7 @@ class PodWorker:
 
     async def _set_up(self) -> None:
         self.files.create()
-        self.address = self.host.network.pod_addresses.allocate(None)
+        self.address = self.host.place.pod_addresses.allocate(None)
         if self.host.profile.pod_start_s > 0:
             await asyncio.sleep(self.host.profile.pod_start_s)
 
@@ -205,7 +205,7 @@ class PodWorker:
             instance.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.address is not None:
-            self.host.network.pod_addresses.release(self.address)
+            self.host.place.pod_addresses.release(self.address)
         self.files.remove()
 
     # --- One container
@@ -310,7 +310,7 @@ class PodWorker:
             if uid_of(pod) != uid_of(self.pod):
                 return
             facts = Facts(
-                self._started_at, self.host.network.node_address, self.address, self._is_over, self._is_ending
+                self._started_at, self.host.place.address, self.address, self._is_over, self._is_ending
             )
             every = tuple(self.containers.values())
             status = make_status(pod, every, facts, self.host.clock())

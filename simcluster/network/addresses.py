@@ -2,8 +2,8 @@
 pools.
 
 The rules it keeps: a claim ends with the process that made it, however that ends; a released address is the
-last to be given out again. Layout of 127.N.0.0/16: .0.x is the cluster's own (API, DNS, nodes), .1 to .63
-ClusterIPs, .128 to .255 pods.
+last to be given out again. Layout of 127.N.0.0/16: .0.x is the cluster's own (API, DNS, the first node), .1
+to .63 ClusterIPs, .64 to .127 the other nodes, .128 to .255 pods, in equal parts for all nodes.
 
 The claim is an abstract Unix socket: it needs no file, no port and no privilege, and lives in the same
 network namespace as the addresses do. Linux only.
@@ -20,7 +20,10 @@ from dataclasses import dataclass
 
 FIRST_BLOCK, LAST_BLOCK = 16, 254
 _SERVICE_SUBNETS = range(1, 64)
+_NODE_SUBNETS = range(64, 128)
 _POD_SUBNETS = range(128, 256)
+# A node gets at least one subnet for its pods.
+MOST_NODES = len(_POD_SUBNETS)
 _HOSTS = range(1, 255)
 
 
@@ -40,10 +43,12 @@ class Block:
         """Where the cluster's DNS is, as kubeadm puts it on the tenth address."""
         return f"127.{self.number}.0.10"
 
-    @property
-    def node_address(self) -> str:
-        """The InternalIP of the first node."""
-        return f"127.{self.number}.0.100"
+    def node_address(self, index: int) -> str:
+        """The InternalIP of a node; the first has the index 0."""
+        if index == 0:
+            return f"127.{self.number}.0.100"
+        subnet, host = divmod(index - 1, len(_HOSTS))
+        return f"127.{self.number}.{_NODE_SUBNETS[subnet]}.{_HOSTS[host]}"
 
     def close(self) -> None:
         """Give the block back."""
@@ -121,9 +126,27 @@ class Pool:
             self._released.append(address)
 
 
-def pod_pool(block: Block) -> Pool:
-    """The addresses of a block's pods."""
-    return Pool(block.number, _POD_SUBNETS)
+def pod_pool(block: Block, index: int = 0, count: int = 1) -> Pool:
+    """The addresses of the pods of one of `count` nodes; ValueError for more nodes than MOST_NODES."""
+    subnets = _pod_subnets(index, count)
+    return Pool(block.number, subnets)
+
+
+def pod_cidr(block: Block, index: int, count: int) -> str:
+    """The network that `pod_pool` gives a node's addresses from."""
+    subnets = _pod_subnets(index, count)
+    return f"127.{block.number}.{subnets[0]}.0/{25 - len(subnets).bit_length()}"
+
+
+def _pod_subnets(index: int, count: int) -> range:
+    if count > MOST_NODES:
+        raise ValueError(
+            f"{count} nodes: one address block has room for the pods of {MOST_NODES}\n"
+            "  nodes that run no processes need none of it: --status-only-nodes N"
+        )
+    # A network's size is a power of two.
+    size = MOST_NODES >> (count - 1).bit_length()
+    return _POD_SUBNETS[index * size : (index + 1) * size]
 
 
 def service_pool(block: Block) -> Pool:

@@ -7,6 +7,7 @@ connections to a Service follow its EndpointSlices. `loopback` provides it with 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -22,22 +23,25 @@ class Addresses(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one node is in the network: its own address, and the range that its pods have theirs from."""
+
+    address: str
+    pod_cidr: str
+    pod_addresses: Addresses
+
+
 class Network(Protocol):
     """One cluster's network, from `start` to `stop`."""
 
-    @property
-    def pod_addresses(self) -> Addresses:
-        """The addresses of pods."""
+    def place(self, index: int, count: int) -> Place:
+        """The place of one of `count` nodes, the first of which has the index 0; asked once for each."""
         ...
 
     @property
     def service_addresses(self) -> Addresses:
         """The cluster IPs of Services."""
-        ...
-
-    @property
-    def node_address(self) -> str:
-        """The address of the cluster's node."""
         ...
 
     @property

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from simcluster.controllers.loop import Context
 from simcluster.kubelet.spawner import Spawner
-from simcluster.network.addresses import Block, pod_pool, service_pool
+from simcluster.network.addresses import Block, pod_cidr, pod_pool, service_pool
 from simcluster.network.dns import DnsServer
+from simcluster.network.driver import Place
 from simcluster.network.observed import Observed
 from simcluster.network.proxy import ServiceProxy
 
@@ -27,12 +28,15 @@ class LoopbackNetwork:
 
     def __init__(self, block: Block) -> None:
         self._block = block
-        self.pod_addresses = pod_pool(block)
         self.service_addresses = service_pool(block)
-        self.node_address = block.node_address
         self.environment: Mapping[str, str] = {}
         self._dns: DnsServer | None = None
         self._proxy: ServiceProxy | None = None
+
+    def place(self, index: int, count: int) -> Place:
+        """The place of one of `count` nodes; ValueError if the block has no room for so many."""
+        block = self._block
+        return Place(block.node_address(index), pod_cidr(block, index, count), pod_pool(block, index, count))
 
     def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:
         """Take Services and slices from this cluster; Envoy's files go into a folder of `directory`."""

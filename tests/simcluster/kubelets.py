@@ -14,6 +14,7 @@ from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.loop import Context
 from simcluster.kubelet.descent import find_descendants
+from simcluster.kubelet.fleet import Fleet
 from simcluster.kubelet.host import Host
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.kubelet import Kubelet
@@ -185,16 +186,17 @@ async def running(directory: Path, profile: Profile = FAST) -> AsyncIterator[Nod
     host = Host(
         node=NODE, version="v1.36.3", registry=registry, informers=informers, profile=profile, rng=rng, clock=time.time,
         call_later=call_later, recorder=Recorder(registry, "kubelet", clock=time.time, host=NODE), spawner=spawner,
-        network=network, images=Images.bind(BINDINGS), directory=directory / "pods",
+        network=network, place=network.place(0, 1), images=Images.bind(BINDINGS), directory=directory / "pods",
         endpoint={"url": "https://127.0.0.1:6443", "authority": b"CA"}, api=("127.0.0.1", 6443), tokens=tokens,
         capacity={"cpu": "2", "memory": "1Gi"},
     )  # fmt: skip
     kubelet = Kubelet(host)
-    kubelet.start()
+    fleet = Fleet(registry, informers, profile, call_later, [kubelet])
+    fleet.start()
     try:
         yield Node(registry, kubelet, spawner, directory / "pods", tokens)
     finally:
-        await kubelet.stop()
+        await fleet.stop()
         await network.stop()
         await spawner.stop()
         informers.close()

@@ -1,9 +1,12 @@
 """Blocks of addresses, and what is given out of them."""
 
+import ipaddress
 import os
 import random
+import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simcluster
-from simcluster.network.addresses import NoBlockFree, Pool, claim_block, pod_pool, service_pool
+from simcluster.network.addresses import (
+    Block,
+    NoBlockFree,
+    Pool,
+    claim_block,
+    pod_cidr,
+    pod_pool,
+    service_pool,
+)
 
 
 def test_ten_clusters_have_ten_blocks() -> None:
@@ -130,3 +141,27 @@ def test_no_address_has_two_holders_and_none_is_reused_early(steps: list[int | s
             assert address not in used
         held.append(address)
         used.add(address)
+
+
+@given(count=st.integers(1, 128))
+def test_nodes_have_ranges_of_their_own(count: int) -> None:
+    """The pods of any number of nodes get addresses from their node's CIDR, and no two CIDRs or nodes overlap."""
+    with socket.socket() as claim:
+        block = Block(20, claim)
+        networks = [ipaddress.ip_network(pod_cidr(block, index, count)) for index in range(count)]
+        for index, network in enumerate(networks):
+            assert ipaddress.ip_address(pod_pool(block, index, count).allocate()) in network
+        addresses = {ipaddress.ip_address(block.node_address(index)) for index in range(count)}
+    networks.sort()
+    assert not any(one.overlaps(other) for one, other in pairwise(networks))
+    assert len(addresses) == count
+    assert not any(address in network for address in addresses for network in networks)
+
+
+def test_more_nodes_than_fit_are_refused() -> None:
+    """The message says how many fit, and what needs no room."""
+    with (
+        socket.socket() as claim,
+        pytest.raises(ValueError, match=r"room for the pods of 128\n.*status-only"),
+    ):
+        pod_pool(Block(20, claim), 0, 129)
