@@ -115,7 +115,9 @@ def api(
 
 def _open_room(api: Client, choice: Choice) -> Iterator[Room]:
     name = new_name(PREFIX.rstrip("-"))
-    api.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": {"made-for": "conformance"}}}).ok
+    assert api.post(
+        "/api/v1/namespaces", {"metadata": {"name": name, "labels": {"made-for": "conformance"}}}
+    ).ok
     try:
         yield Room(api, name, choice.image)
     finally:

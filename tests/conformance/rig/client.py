@@ -27,7 +27,7 @@ TYPES = {
 }
 
 
-class Refused(AssertionError):
+class RefusedError(AssertionError):
     """A request that a case counts on was refused."""
 
 
@@ -49,9 +49,9 @@ class Answer:
 
     @property
     def ok(self) -> Any:
-        """The object in it; Refused if the answer is not a good one."""
+        """The object in it; RefusedError if the answer is not a good one."""
         if not 200 <= self.status < 300:
-            raise Refused(f"{self.status}: {self.text[:2000]}")
+            raise RefusedError(f"{self.status}: {self.text[:2000]}")
         return self.json
 
     @property
