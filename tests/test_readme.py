@@ -43,9 +43,11 @@ def command(start: str) -> list[str]:
     return head[argv[0]] + argv[1:]
 
 
-def fenced(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return str(found)
+def fenced(language: str, holds: str = "") -> str:
+    """The one example in that language that holds a certain text."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (example,) = [each for each in found if holds in each]
+    return str(example)
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_the_role_is_printed() -> None:
 def test_the_balancer_example_calls_each_pod(cluster: simcluster.Cluster) -> None:
     """The Python example, its last line three times: three pods."""
     deploy_greeter(config.new_client_from_config(str(cluster.kubeconfig)))
-    example = fenced("python").replace("from helloworld", "from demo_server.helloworld")
+    example = fenced("python", "kube_grpc.connect").replace("from helloworld", "from demo_server.helloworld")
     *opening, call = example.strip().splitlines()
     program = "\n".join([*opening, "for _ in range(3):", f"    print({call.partition('  #')[0]}.message)"])
 
@@ -197,3 +199,10 @@ def test_a_cluster_that_one_has_is_borrowed_and_its_run_judged_again(tmp_path: P
 
 
 PROGRAMS = (("", "server"), ("-client", "client"), ("-gateway", "gateway"))
+
+
+def test_the_test_example_passes(pytester: pytest.Pytester) -> None:
+    """The example of a test with a cluster of its own is a test that passes."""
+    pytester.makepyfile(fenced("python", "pytest.mark.simcluster"))
+
+    pytester.runpytest_subprocess("-p", "simcluster.fixtures").assert_outcomes(passed=1)

@@ -1,0 +1,64 @@
+"""`python -m benchmarks`: measure everything, or what is named, and write results.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import simulation
+from benchmarks.clusters import find_peers
+from benchmarks.results import Figure, render
+
+_MEASURES = {
+    "start": simulation.measure_start,
+    "pods": simulation.measure_pods,
+    "lists": simulation.measure_lists,
+    "watchers": simulation.measure_watchers,
+    "greeters": simulation.measure_greeters,
+}
+_RESULTS = Path(__file__).parent / "results.md"
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201 -- progress
+
+
+def _describe_machine() -> str:
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}, "
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}"
+    )
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Argument(help=f"Which of: {', '.join(_MEASURES)}.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 5,
+    output: Annotated[Path, typer.Option(help="Where to write the page.")] = _RESULTS,
+) -> None:
+    """Measure, and write the page of results."""
+    unknown = sorted(set(only or ()) - set(_MEASURES))
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}\n  known: {', '.join(_MEASURES)}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(2)
+    peers = find_peers()
+    if not peers.has_control_plane:
+        _say("etcd and kube-apiserver are not on this machine; KUBEBUILDER_ASSETS names their folder")
+    if not peers.has_kwok:
+        _say("kwok is not on this machine; it is looked for on PATH, its stages in KWOK_STAGES")
+    figures: list[Figure] = []
+    for name, measure in _MEASURES.items():
+        if not only or name in only:
+            figures += measure(peers, rounds, _say)
+    page = render(figures, machine=_describe_machine())
+    output.write_text(page)
+    print(page)  # noqa: T201 -- the result
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,161 @@
+"""The pytest fixtures, in runs of pytest of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+TWO_TESTS = """
+import kubernetes.client
+
+def names(cluster):
+    found = kubernetes.client.CoreV1Api(cluster.client).list_namespaced_config_map("default").items
+    return {each.metadata.name for each in found} - {"kube-root-ca.crt"}
+
+def create(cluster, name):
+    body = {"metadata": {"name": name}}
+    kubernetes.client.CoreV1Api(cluster.client).create_namespaced_config_map("default", body)
+"""
+
+
+@pytest.fixture
+def own_run(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini("[pytest]\naddopts = --strict-markers\n")
+    return pytester
+
+
+def test_each_test_has_a_cluster_of_its_own(own_run: pytest.Pytester) -> None:
+    """What one test leaves in `simcluster` another does not find."""
+    own_run.makepyfile(
+        TWO_TESTS
+        + """
+def test_first(simcluster):
+    assert names(simcluster) == set()
+    create(simcluster, "mine")
+    assert names(simcluster) == {"mine"}
+
+def test_second(simcluster):
+    assert names(simcluster) == set()
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_the_session_has_one_cluster(own_run: pytest.Pytester) -> None:
+    """What one test leaves in `simcluster_session` another finds."""
+    own_run.makepyfile(
+        TWO_TESTS
+        + """
+def test_first(simcluster_session):
+    create(simcluster_session, "ours")
+
+def test_second(simcluster_session):
+    assert names(simcluster_session) == {"ours"}
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_workers_do_not_meet(own_run: pytest.Pytester) -> None:
+    """With pytest-xdist each worker has clusters of its own, also for the session."""
+    own_run.makepyfile(
+        TWO_TESTS
+        + """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_alone(simcluster, simcluster_session, worker_id, number):
+    create(simcluster, "mine")
+    assert names(simcluster) == {"mine"}
+    create(simcluster_session, f"{worker_id}-{number}")
+    assert all(name.startswith(worker_id) for name in names(simcluster_session))
+"""
+    )
+    own_run.runpytest_subprocess("-n", "2").assert_outcomes(passed=4)
+
+
+def test_options_come_from_the_mark_and_from_the_conftest(own_run: pytest.Pytester) -> None:
+    """A mark's options are added to those of the conftest, and the nearest mark counts."""
+    own_run.makeconftest(
+        """
+import pytest
+
+@pytest.fixture(scope="session")
+def simcluster_options():
+    return {"kubernetes_version": "v1.36", "images": {"a:1": "true"}}
+"""
+    )
+    own_run.makepyfile(
+        """
+import json
+import pytest
+
+@pytest.mark.simcluster(images={"sleeper:1": "sleep 999"})
+class TestMarked:
+    @pytest.mark.simcluster(profile="faithful")
+    def test_marked(self, simcluster):
+        command = open(f"/proc/{simcluster.pid}/cmdline").read().split("\\0")
+        assert "sleeper:1=sleep 999" in command and "a:1=true" not in command
+        assert command[command.index("--profile") + 1] == "faithful"
+        assert command[command.index("--kubernetes-version") + 1] == "v1.36"
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_wrong_option_is_named(own_run: pytest.Pytester) -> None:
+    """An unknown option fails the test with those that are known; nothing is started."""
+    own_run.makepyfile(
+        """
+import pytest
+
+@pytest.mark.simcluster(image={"sleeper:1": "sleep 999"})
+def test_marked(simcluster):
+    pass
+
+@pytest.mark.simcluster("v1.36")
+def test_unnamed(simcluster):
+    pass
+"""
+    )
+    result = own_run.runpytest_subprocess()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*unknown option of a simulated cluster: image*", "*known options: *images*"]
+    )
+    result.stdout.fnmatch_lines(["*the mark simcluster takes options by name only*"])
+
+
+def test_nothing_is_loaded_before_it_is_used(own_run: pytest.Pytester) -> None:
+    """A run that uses no cluster loads neither the simulation nor the Kubernetes client."""
+    own_run.makepyfile(
+        """
+import sys
+
+def test_lean():
+    heavy = {"aiohttp", "kubernetes", "simcluster.assembly", "simcluster.cluster"}
+    assert not heavy & set(sys.modules)
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_cluster_ends_with_its_test(own_run: pytest.Pytester) -> None:
+    """Also after a test that fails, no process of the cluster is left."""
+    own_run.makepyfile(
+        """
+import os
+import pathlib
+import pytest
+
+PIDS = pathlib.Path("pids")
+
+def test_fails(simcluster):
+    PIDS.write_text(str(simcluster.pid))
+    assert False
+
+def test_gone():
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(PIDS.read_text()), 0)
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
