@@ -138,12 +138,17 @@ class MethodNotAllowed(StatusError):
 
 
 class NotAcceptable(StatusError):
-    """406: the client accepts no form that the server can write."""
+    """406: the client accepts no form that the server can write; `is_unknown`, none that it has heard of."""
 
     code, reason = 406, "NotAcceptable"
 
-    def __init__(self, available: Iterable[str]) -> None:
-        super().__init__(f"406: Not Acceptable\n\nAvailable representations: {', '.join(available)}")
+    def __init__(self, available: Iterable[str], *, is_unknown: bool = False) -> None:
+        shown = ", ".join(available)
+        super().__init__(
+            f"406: Not Acceptable\n\nAvailable representations: {shown}"
+            if is_unknown
+            else f"only the following media types are accepted: {shown}"
+        )
 
 
 class AlreadyExists(StatusError):

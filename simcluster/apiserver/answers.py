@@ -1,7 +1,6 @@
-"""Answers: in which form a client wants one, and how it is written.
+"""Answers: as which kind a client wants one, and how it is written: in JSON, which `forms` may translate.
 
-The rule it keeps: JSON wherever the client takes it; who accepts only forms that are not written here (protobuf) is
-told so with 406, never given something else.
+The rule it keeps: who accepts nothing that can be written is told so with 406, never given something else.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from simcluster.apiserver.forms import ALL, OBJECTS, read_form
 from simcluster.errors import NotAcceptable, StatusError
 
-AVAILABLE = ("application/json", "application/yaml", "application/json;stream=watch")
 _JSON = "application/json"
 
 
@@ -25,39 +24,37 @@ class Form:
 
     transform: str = ""
     version: str = ""
-    yaml: bool = False
 
 
 PLAIN = Form()
 
 
-def choose_form(accept: str | None, transforms: Sequence[str] = ()) -> Form:
-    """Return the first form of an Accept header that can be written; NotAcceptable if there is none."""
+def choose_form(
+    accept: str | None, transforms: Sequence[str] = (), available: Sequence[str] = OBJECTS
+) -> Form:
+    """Return the first form of an Accept header that can be written; NotAcceptable if there is none of `available`."""
     if not accept or accept == _JSON:
         return PLAIN
+    known, others = False, False
     for wanted in accept.split(","):
         kind, *parameters = (part.strip() for part in wanted.split(";"))
+        form = read_form(kind)
+        known = known or form is not None
         given = dict(part.partition("=")[::2] for part in parameters)
         transform = given.get("as", "")
         if transform and transform not in transforms:
             continue
-        if kind in (_JSON, "*/*", "application/*"):
+        if form == "json":
             return Form(transform, given.get("v", ""))
-        if kind in ("application/yaml", "text/yaml") and not transform:
-            return Form(yaml=True)
-    raise NotAcceptable(AVAILABLE)
+        if form is not None and not transform and any(each.startswith(kind) for each in available):
+            others = True
+    if others:
+        return PLAIN
+    raise NotAcceptable(available) if known else NotAcceptable(ALL, is_unknown=True)
 
 
-def answer(
-    body: Any, *, status: int = 200, form: Form = PLAIN, headers: dict[str, str] | None = None
-) -> web.Response:
+def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Write an object."""
-    if form.yaml:
-        # Rarely asked for, and slow to import.
-        import yaml
-
-        text = yaml.safe_dump(body, sort_keys=True)
-        return web.Response(text=text, status=status, content_type="application/yaml", headers=headers)
     return answer_encoded(orjson.dumps(body), status=status, headers=headers)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from simcluster.apiserver import forms
+from simcluster.apiserver.calls import Call
 from simcluster.errors import BadRequest, Invalid, TooLarge, UnsupportedMediaType, unsupported
 from simcluster.registry import DeleteOptions, WriteOptions
 
 LARGEST = 3 * 1024 * 1024
-_READABLE = ("application/json", "application/yaml")
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _LONGEST_MANAGER = 128
 # The last is how a real server words that none may be given.
@@ -31,17 +32,20 @@ async def read_bytes(request: web.BaseRequest) -> bytes:
         raise TooLarge(LARGEST) from error
 
 
-async def read_object(request: web.BaseRequest, kind: str) -> Any:
+async def read_object(call: Call, kind: str) -> Any:
     """Return the body as JSON values; None if it is empty."""
+    request = call.request
     body = await read_bytes(request)
     if not body:
         return None
-    content_type = request.content_type if "Content-Type" in request.headers else _READABLE[0]
-    if content_type == "application/json":
+    content_type = request.content_type if "Content-Type" in request.headers else forms.JSON
+    if content_type == forms.JSON:
         return parse_json(body, kind)
-    if content_type in ("application/yaml", "application/x-yaml", "text/yaml"):
+    if content_type in (forms.YAML, "application/x-yaml", "text/yaml"):
         return parse_yaml(body, kind)
-    raise UnsupportedMediaType((*_READABLE, "application/vnd.kubernetes.protobuf"))
+    if content_type == forms.PROTOBUF:
+        return call.protobuf.decode(body, kind)
+    raise UnsupportedMediaType(forms.OBJECTS)
 
 
 def parse_json(body: bytes, kind: str) -> Any:
@@ -95,10 +99,10 @@ def read_write_options(
     )
 
 
-async def read_delete_options(request: web.BaseRequest) -> DeleteOptions:
+async def read_delete_options(call: Call) -> DeleteOptions:
     """Return the options of a deletion: from the body if there is one, else from the query."""
-    body = await read_object(request, "DeleteOptions")
-    query = request.query
+    body = await read_object(call, "DeleteOptions")
+    query = call.query
     if body is None:
         grace_s, propagation = read_integer(query, "gracePeriodSeconds"), query.get("propagationPolicy")
         if propagation is None and "orphanDependents" in query:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from simcluster.apiserver.targets import Target
 from simcluster.authorizer import User
-from simcluster.schema import Resource
+from simcluster.schema import Protobuf, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Call:
     user: User
     target: Target
     kind: Resource
+    protobuf: Protobuf
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from simcluster.apiserver import bodies, tables
+from simcluster.apiserver import bodies, forms, tables
 from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.listing import (
@@ -84,7 +84,7 @@ class Objects:
             return self._table(call, Page([record], record.revision))
         if form.transform:
             return answer(tables.partial(record.object, form.version))
-        return answer(record.object, form=form) if form.yaml else answer_encoded(record.encoded)
+        return answer_encoded(record.encoded)
 
     async def list(self, call: Call) -> web.Response:
         """Answer with all objects that match, or a page of them."""
@@ -95,17 +95,17 @@ class Objects:
             return self._table(call, page)
         if form.transform:
             return answer(self._partial_list(page, form))
-        encoded = encode_list(call.kind, page)
-        return answer(orjson.loads(encoded), form=form) if form.yaml else answer_encoded(encoded)
+        return answer_encoded(encode_list(call.kind, page))
 
     async def watch(self, call: Call) -> web.StreamResponse:
         """Stream what happens to the objects that match."""
-        form = choose_form(call.accept, _WATCHED)
+        form = choose_form(call.accept, _WATCHED, forms.WATCHES)
         options = _only_named(call, read_list_options(call.query, call.target.resource, watch=True))
         feed, subscription = await self._open(call, options, self._encoder(call, form))
-        response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-        )
+        kind = forms.JSON
+        if forms.choose(call.accept) == "protobuf":
+            feed, kind = forms.translate_events(feed, call.protobuf), forms.WATCHES[1]
+        response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
         try:
             await response.prepare(call.request)
@@ -120,14 +120,14 @@ class Objects:
 
     async def create(self, call: Call) -> web.Response:
         """Store a new object."""
-        body = await bodies.read_object(call.request, call.kind.kind)
+        body = await bodies.read_object(call, call.kind.kind)
         options = bodies.read_write_options(call.query, call.warnings, verb="create", agent=_agent(call))
         created = self._registry.create(call.target.resource, call.target.namespace, body, options=options)
         return self._written(call, created, status=201)
 
     async def update(self, call: Call) -> web.Response:
         """Replace an object, or what a subresource shows of it."""
-        body = await bodies.read_object(call.request, call.kind.kind)
+        body = await bodies.read_object(call, call.kind.kind)
         options = bodies.read_write_options(call.query, call.warnings, verb="update", agent=_agent(call))
         target = call.target
         updated = self._registry.update(
@@ -162,7 +162,7 @@ class Objects:
     async def delete(self, call: Call) -> web.Response:
         """Delete an object, or begin to."""
         target = call.target
-        options = await bodies.read_delete_options(call.request)
+        options = await bodies.read_delete_options(call)
         uid = self._registry.get(target.resource, target.namespace, target.name)["metadata"]["uid"]
         last = self._registry.delete(
             target.resource,
@@ -182,7 +182,7 @@ class Objects:
 
     async def delete_collection(self, call: Call) -> web.Response:
         """Delete all objects that match; answer with what they were."""
-        options = await bodies.read_delete_options(call.request)
+        options = await bodies.read_delete_options(call)
         asked = read_list_options(call.query, call.target.resource, watch=False)
         page = await select_page(self._registry, call.kind, call.target.namespace, asked)
         body = encode_list(call.kind, page)
@@ -204,8 +204,6 @@ class Objects:
     def _written(self, call: Call, obj: Object, status: int = 200) -> web.Response:
         form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
         headers = call.warning_headers()
-        if form.yaml:
-            return answer(obj, status=status, form=form, headers=headers)
         metadata = obj["metadata"]
         key = Key(call.target.resource, metadata.get("namespace", ""), metadata["name"])
         record = self._registry.store.get(key)

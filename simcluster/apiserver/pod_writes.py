@@ -49,7 +49,7 @@ class PodWrites:
         return answer(_DONE, status=201)
 
     async def _read(self, call: Call, kind: str) -> dict[str, Any]:
-        body = await bodies.read_object(call.request, kind)
+        body = await bodies.read_object(call, kind)
         if not isinstance(body, dict):
             raise BadRequest(f"the object provided is unrecognized (must be of type {kind})")
         if (body.get("metadata") or {}).get("name") != call.target.name:

@@ -33,7 +33,7 @@ class Reviews:
 
     async def token(self, call: Call) -> web.Response:
         """Mint a token for a ServiceAccount."""
-        body = await bodies.read_object(call.request, "TokenRequest")
+        body = await bodies.read_object(call, "TokenRequest")
         account = self._registry.get("serviceaccounts", call.target.namespace, call.target.name)
         spec = dict(body.get("spec") or {}) if isinstance(body, dict) else {}
         lasts_s = spec.get("expirationSeconds", USUAL_S)
@@ -79,7 +79,7 @@ class Reviews:
 
     async def review(self, call: Call) -> web.Response:
         """Answer a review of any kind."""
-        body = await bodies.read_object(call.request, call.kind.kind)
+        body = await bodies.read_object(call, call.kind.kind)
         if not isinstance(body, dict):
             raise BadRequest(f"the object provided is unrecognized (must be of type {call.kind.kind})")
         spec = body.get("spec") or {}

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from simcluster.apiserver import kubeconfigs
+from simcluster.apiserver import forms, kubeconfigs
 from simcluster.apiserver.answers import answer, answer_error
 from simcluster.apiserver.bodies import LARGEST
 from simcluster.apiserver.callers import Callers
@@ -36,6 +36,7 @@ from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
 from simcluster.errors import Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
 from simcluster.registry import Registry
+from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class ApiServer:
         self._streams = Streams(registry, kubelet)
         self._reviews = Reviews(registry, issuer, self._callers)
         self._pods = PodWrites(registry)
+        self._protobuf = Protobuf(registry.catalogue)
         self._documents = Documents(registry.catalogue)
         self._runner: web.ServerRunner | None = None
 
@@ -138,9 +140,9 @@ class ApiServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            return await self._answer(request)
+            return forms.translate(request, await self._answer(request), self._protobuf)
         except StatusError as error:
-            return answer_error(error)
+            return forms.translate(request, answer_error(error), self._protobuf)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not look like a broken connection
@@ -162,7 +164,7 @@ class ApiServer:
             raise ResourceNotFound
         if target.subresource and target.subresource not in kind.subresources:
             raise ResourceNotFound
-        call = Call(request, user, target, kind)
+        call = Call(request, user, target, kind, self._protobuf)
         return await self._handler(call)(call)
 
     def _handler(self, call: Call) -> Handler:

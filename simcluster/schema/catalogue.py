@@ -45,6 +45,10 @@ ABSENT = frozenset(
 )
 
 
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_OF_EVERY_GROUP = ("DeleteOptions", "WatchEvent")
+
+
 @dataclass(frozen=True, slots=True)
 class Subresource:
     """One subresource: its own kind and group/version (of Scale, Eviction …) and verbs."""
@@ -100,6 +104,8 @@ class Catalogue:
         self.version: Json = data["version"]
         self.schemas: dict[str, Json] = data["types"]
         self.types = Types(self.schemas)
+        # Of protobuf fields: a type's name -> its properties' numbers, by name (see `protos`).
+        self.numbers: dict[str, list[int | list[int]]] = data["numbers"]
         self._by_kind = _index_kinds(self.schemas)
         self.resources: dict[str, Resource] = {}
         preferred = {group["name"]: group["versions"][0] for group in data["groups"]}
@@ -128,6 +134,11 @@ class Catalogue:
     def type_of(self, group: str, version: str, kind: str) -> Type:
         """Return the type of a kind, also of one that is no resource, such as Scale."""
         return self.types.named(self._by_kind[group, version, kind])
+
+    def find_type(self, group: str, version: str, kind: str) -> Type | None:
+        """Return the type of a kind, None if there is none; DeleteOptions are of every group."""
+        name = _META + kind if kind in _OF_EVERY_GROUP else self._by_kind.get((group, version, kind))
+        return None if name is None else self.types.named(name)
 
     def _resource(self, entry: Json) -> Resource:
         group, version, plural = entry["group"], entry["version"], entry["name"]

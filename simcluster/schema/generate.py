@@ -1,6 +1,7 @@
-"""Writes the data that `simcluster.schema` reads, from a running API server's discovery and OpenAPI v3.
+"""Writes the data that `simcluster.schema` reads, from a running API server's discovery and OpenAPI v3, and the
+numbers of protobuf fields from the Go modules of that version.
 
-The rule it keeps: what it writes is shape alone (types, defaults, list types, merge keys, verbs), no prose,
+The rule it keeps: what it writes is shape alone (types, defaults, list types, merge keys, verbs, numbers), no prose,
 and the same server always gives the same bytes. It is run by a developer, once per Kubernetes minor:
 
     kubectl proxy --port=8001 &
@@ -18,6 +19,8 @@ import re
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from simcluster.schema.protos import read_numbers
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).parent
@@ -90,11 +93,13 @@ def read(server: str) -> Json:
     versions = {"": ["v1"]} | {name: [each["version"] for each in of] for name, of in listed.items()}
     pairs = [(group, version) for group, of in versions.items() for version in of]
     served = [f"apis/{group}/{version}" if group else f"api/{version}" for group, version in pairs]
+    version, types = fetch(server, "/version"), read_types(server, served)
     return {
-        "version": fetch(server, "/version"),
+        "version": version,
         "groups": [{"name": group, "versions": of} for group, of in versions.items()],
         "resources": [each for pair in pairs for each in read_resources(server, *pair)],
-        "types": read_types(server, served),
+        "types": types,
+        "numbers": read_numbers(version["gitVersion"], types),
     }
 
 

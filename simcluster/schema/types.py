@@ -66,7 +66,8 @@ class Type:
         self._types = types
         self.form = _form(name, schema)
         self.enum: tuple[str, ...] = tuple(schema.get("enum", ()))
-        self.bounds = BOUNDS.get(schema.get("format", ""))
+        self.format: str = schema.get("format", "")
+        self.bounds = BOUNDS.get(self.format)
         self.atomic = schema.get("x-kubernetes-map-type") == "atomic"
         # The defaults that OpenAPI states for the fields, once `decoding` has asked for them.
         self.declared: list[tuple[str, Any]] | None = None

@@ -10,7 +10,6 @@ import kubernetes.dynamic
 import kubernetes.stream
 import kubernetes.watch
 import pytest
-import yaml
 from api_process import Plain, Running, config_map, pod
 from kubernetes.client.rest import ApiException
 
@@ -204,18 +203,6 @@ def test_bodies_of_unknown_forms_are_refused_with_the_known_ones(plain: Plain, n
     assert plain.ask("POST", path, b" " * (3 * 1024 * 1024 + 1))[0] == 413
     assert plain.ask("PATCH", f"{path}/y", b"{}", Content_Type="application/foo")[0] == 415
     assert plain.ask("PATCH", f"{path}/y", b"{", Content_Type="application/merge-patch+json")[0] == 400
-
-
-def test_answers_are_in_a_form_that_the_client_takes(plain: Plain) -> None:
-    """JSON where it is listed, even after protobuf; YAML on request; 406 when only protobuf will do."""
-    path = "/api/v1/namespaces/default"
-    protobuf = "application/vnd.kubernetes.protobuf"
-
-    assert plain.ask("GET", path, Accept=f"{protobuf},application/json")[1]["kind"] == "Namespace"
-    assert yaml.safe_load(plain.ask("GET", path, Accept="application/yaml")[1])["kind"] == "Namespace"
-    code, status = plain.ask("GET", path, Accept=protobuf)
-    assert (code, status["reason"]) == (406, "NotAcceptable")
-    assert status["message"].startswith("406: Not Acceptable\n\nAvailable representations: application/json")
 
 
 def test_a_fault_of_ours_is_a_status_too(
