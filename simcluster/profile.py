@@ -41,6 +41,8 @@ class Profile:
     namespace_grace_s: float
     # Something of a namespace that goes is still there -> it is looked at again (half the estimate, plus 1).
     namespace_retry_s: float
+    # Pod evicted, or marked to be -> it counts again if it is still there (DeletionTimeout of disruption.go).
+    eviction_timeout_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
 
@@ -100,6 +102,7 @@ FAST = Profile(
     slice_change_sync_s=0.0,
     namespace_grace_s=0.0,
     namespace_retry_s=0.0,
+    eviction_timeout_s=2.0,
     schedule_s=0.0,
     pod_start_s=0.0,
     first_probe_s=0.0,
@@ -134,6 +137,7 @@ FAITHFUL = Profile(
     slice_change_sync_s=1.0,
     namespace_grace_s=5.0,
     namespace_retry_s=5.0,
+    eviction_timeout_s=120.0,
     schedule_s=0.010,
     pod_start_s=0.490,
     first_probe_s=0.0,

@@ -102,23 +102,26 @@ def read_write_options(
 async def read_delete_options(call: Call) -> DeleteOptions:
     """Return the options of a deletion: from the body if there is one, else from the query."""
     body = await read_object(call, "DeleteOptions")
+    if body is not None:
+        return read_delete_body(body)
     query = call.query
-    if body is None:
-        grace_s, propagation = read_integer(query, "gracePeriodSeconds"), query.get("propagationPolicy")
-        if propagation is None and "orphanDependents" in query:
-            propagation = "Orphan" if read_flag(query, "orphanDependents") else "Background"
-        given: dict[str, Any] = {}
-        dry_run = read_dry_run(query, "DeleteOptions")
-    else:
-        if not isinstance(body, dict):
-            raise BadRequest("the object provided is unrecognized (must be of type DeleteOptions)")
-        given = body
-        grace_s, propagation = given.get("gracePeriodSeconds"), given.get("propagationPolicy")
-        dry_run = read_dry_run({"dryRun": ",".join(given.get("dryRun") or ())}, "DeleteOptions")
-    if propagation not in (None, *_PROPAGATIONS[:-1]):
-        raise Invalid(
-            "DeleteOptions.meta.k8s.io", "", [unsupported("propagationPolicy", propagation, _PROPAGATIONS)]
-        )
+    propagation = query.get("propagationPolicy")
+    if propagation is None and "orphanDependents" in query:
+        propagation = "Orphan" if read_flag(query, "orphanDependents") else "Background"
+    return DeleteOptions(
+        grace_s=read_integer(query, "gracePeriodSeconds"),
+        propagation=_check_propagation(propagation),
+        dry_run=read_dry_run(query, "DeleteOptions"),
+    )
+
+
+def read_delete_body(given: Any) -> DeleteOptions:
+    """Return the options of a deletion that stand in a body, its own or an Eviction's."""
+    if not isinstance(given, dict):
+        raise BadRequest("the object provided is unrecognized (must be of type DeleteOptions)")
+    grace_s, propagation = given.get("gracePeriodSeconds"), given.get("propagationPolicy")
+    if propagation is None and given.get("orphanDependents") is not None:
+        propagation = "Orphan" if given["orphanDependents"] else "Background"
     if grace_s is not None and not isinstance(grace_s, int):
         raise BadRequest(
             "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
@@ -128,9 +131,17 @@ async def read_delete_options(call: Call) -> DeleteOptions:
         grace_s=grace_s,
         uid=wanted.get("uid"),
         resource_version=wanted.get("resourceVersion"),
-        propagation=propagation,
-        dry_run=dry_run,
+        propagation=_check_propagation(propagation),
+        dry_run=read_dry_run({"dryRun": ",".join(given.get("dryRun") or ())}, "DeleteOptions"),
     )
+
+
+def _check_propagation(propagation: str | None) -> str | None:
+    if propagation not in (None, *_PROPAGATIONS[:-1]):
+        raise Invalid(
+            "DeleteOptions.meta.k8s.io", "", [unsupported("propagationPolicy", propagation, _PROPAGATIONS)]
+        )
+    return propagation
 
 
 def read_dry_run(query: Mapping[str, str], kind: str) -> bool:

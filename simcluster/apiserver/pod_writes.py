@@ -5,6 +5,7 @@ Source: kubernetes pkg/registry/core/pod/storage (storage.go, eviction.go).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from simcluster.apiserver import bodies
 from simcluster.apiserver.answers import answer
 from simcluster.apiserver.calls import Call
 from simcluster.errors import BadRequest, Invalid, required
-from simcluster.registry import DeleteOptions, Registry
+from simcluster.registry import Registry
 
 _DONE = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -37,13 +38,10 @@ class PodWrites:
     async def evict(self, call: Call) -> web.Response:
         """Delete a pod as gently as its disruption budgets ask."""
         body = await self._read(call, "Eviction")
-        given: dict[str, Any] = body.get("deleteOptions") or {}
-        options = DeleteOptions(
-            grace_s=given.get("gracePeriodSeconds"),
-            uid=(given.get("preconditions") or {}).get("uid"),
-            propagation=given.get("propagationPolicy"),
-            dry_run=bodies.read_dry_run(call.query, "CreateOptions"),
-        )
+        given: Any = body.get("deleteOptions") or {}
+        asked = bodies.read_delete_body(given)
+        is_dry = bodies.read_dry_run(call.query, "CreateOptions") or asked.dry_run
+        options = replace(asked, dry_run=is_dry)
         if call.target.namespace is not None:
             self._registry.evict(call.target.namespace, call.target.name, options=options)
         return answer(_DONE, status=201)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simcluster.controllers.deployment import Deployments
+from simcluster.controllers.disruption import Disruptions
 from simcluster.controllers.endpointslice import EndpointSlices
 from simcluster.controllers.garbage import GarbageCollector
 from simcluster.controllers.informers import Informers
@@ -77,6 +78,7 @@ def start(
         Deployments(context).loop,
         ReplicaSets(context).loop,
         endpoints.loop,
+        Disruptions(context).loop,
         Scheduler(context).loop,
         ServiceAccounts(context, ca_certificate=ca_certificate).loop,
         Namespaces(context, resources=[each.name for each in stored if each.namespaced]).loop,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simcluster.controllers.shares import resolve_share
+
 Sizes = dict[str, int]  # name of a ReplicaSet -> the replicas that it is to have
 
 
@@ -54,21 +56,11 @@ def resolve(desired: int, max_surge: int | str, max_unavailable: int | str) -> B
 
     ValueError if a text is not a percentage.
     """
-    surge = max_surge if isinstance(max_surge, int) else -(-desired * _percent(max_surge) // 100)
-    unavailable = (
-        max_unavailable if isinstance(max_unavailable, int) else desired * _percent(max_unavailable) // 100
-    )
+    surge = resolve_share(max_surge, desired, up=True)
+    unavailable = resolve_share(max_unavailable, desired, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return Bounds(desired, surge, min(unavailable, desired))
-
-
-def _percent(text: str) -> int:
-    if not (text.endswith("%") and text[:-1].isdecimal()):
-        raise ValueError(
-            f'"{text}" is not a percentage\n  allowed: a number of pods, or a text such as "25%"'
-        )
-    return int(text[:-1])
 
 
 def advance(bounds: Bounds, new: Generation, olds: Sequence[Generation]) -> Sizes:

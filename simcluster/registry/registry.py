@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from simcluster.errors import (
@@ -27,7 +28,7 @@ from simcluster.errors import (
     invalid,
 )
 from simcluster.patches import PatchType, apply_patch, show_patch
-from simcluster.registry import deletion, services
+from simcluster.registry import deletion, eviction, services
 from simcluster.registry.admission import check_namespace
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
@@ -229,6 +230,9 @@ class Registry:
             propagation=propagation,
             dry_run=dry_run,
         )
+        return self._delete(resource, namespace, name, options)
+
+    def _delete(self, resource: str, namespace: str | None, name: str, options: DeleteOptions) -> Object:
         kind = self.resource(resource)
         record = self.record(resource, namespace, name)
         deletion.check_preconditions(kind.qualified_kind, record.object, options)
@@ -247,16 +251,21 @@ class Registry:
         return self.store.put(record.key, bound(record.object, node, self.clock())).object
 
     def evict(self, namespace: str, name: str, *, options: DeleteOptions) -> Object:
-        """Delete a pod as an Eviction does."""
-        return self.delete(
-            "pods",
-            namespace,
-            name,
-            grace_s=options.grace_s,
-            uid=options.uid,
-            propagation=options.propagation,
-            dry_run=options.dry_run,
+        """Delete a pod as an Eviction does: TooManyRequests if its disruption budget has none to spare."""
+        pod = self.get("pods", namespace, name)
+        permit = eviction.decide(pod, self.list(eviction.BUDGETS, namespace)[0], self.clock())
+        deletion.check_preconditions("Pod", pod, options)
+        if options.dry_run:
+            return self._delete("pods", namespace, name, options)
+        if permit.budget is not None:
+            spent = permit.budget["metadata"]["name"]
+            self.update(eviction.BUDGETS, namespace, spent, permit.budget, subresource="status")
+        marked = self.update(
+            "pods", namespace, name, eviction.targeted(pod, self.clock()), subresource="status"
         )
+        if options.resource_version is not None:
+            options = replace(options, resource_version=marked["metadata"]["resourceVersion"])
+        return self._delete("pods", namespace, name, options)
 
     def _replace(
         self, kind: Resource, old: Object, given: Object, subresource: str | None, options: WriteOptions

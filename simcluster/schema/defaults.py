@@ -84,6 +84,12 @@ STATIC: dict[str, Json] = {
         "backoffLimit": 6,
         "podReplacementPolicy": "TerminatingOrFailed",
     },
+    "io.k8s.api.policy.v1.PodDisruptionBudgetStatus": {
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "disruptionsAllowed": 0,
+        "expectedPods": 0,
+    },
     "io.k8s.api.discovery.v1.EndpointPort": {"name": "", "protocol": "TCP"},
     # Lists that Go writes as null when they are empty: clients must cope with that, so they are given it.
     "io.k8s.api.discovery.v1.EndpointSlice": {"endpoints": None, "ports": None},
