@@ -36,7 +36,9 @@ class Call:
 
     def warning_headers(self) -> dict[str, str]:
         """Return the header that carries the warnings."""
-        quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in self.warnings]
+        # As a real server does, what has control characters is not told at all.
+        shown = [text for text in dict.fromkeys(self.warnings) if text.isprintable()]
+        quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in shown]
         return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
 
 

@@ -17,6 +17,8 @@ from simcluster.apiserver.roles import RegistryRoles
 from simcluster.authorizer import Access, User, explain, is_allowed, rules_of
 from simcluster.errors import BadRequest, Invalid, StatusError, Unauthorized, invalid
 from simcluster.registry import Registry, format_time
+from simcluster.registry.reading import read
+from simcluster.schema import Report, decode
 from simcluster.tokens import ISSUER, SHORTEST_S, USUAL_S, Bearer, TokenIssuer
 
 Object = dict[str, Any]
@@ -35,7 +37,8 @@ class Reviews:
         """Mint a token for a ServiceAccount."""
         body = await bodies.read_object(call, "TokenRequest")
         account = self._registry.get("serviceaccounts", call.target.namespace, call.target.name)
-        spec = dict(body.get("spec") or {}) if isinstance(body, dict) else {}
+        type_ = self._registry.catalogue.type_of("authentication.k8s.io", "v1", "TokenRequest")
+        spec = decode(type_, {} if body is None else body, Report()).get("spec", {})
         lasts_s = spec.get("expirationSeconds", USUAL_S)
         if not isinstance(lasts_s, int) or lasts_s < SHORTEST_S:
             text = "may not specify a duration less than 10 minutes"
@@ -80,9 +83,8 @@ class Reviews:
     async def review(self, call: Call) -> web.Response:
         """Answer a review of any kind."""
         body = await bodies.read_object(call, call.kind.kind)
-        if not isinstance(body, dict):
-            raise BadRequest(f"the object provided is unrecognized (must be of type {call.kind.kind})")
-        spec = body.get("spec") or {}
+        options = bodies.read_write_options(call.query, call.warnings, verb="create", agent="")
+        spec = read(call.kind, body, options).get("spec", {})
         status = self._decide(call, spec)
         head = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": {}}
         return answer(head | ({"spec": spec} if spec else {}) | {"status": status}, status=201)
@@ -110,9 +112,8 @@ class Reviews:
             keys = ("verb", "group", "resource", "subresource", "namespace", "name")
             access = Access(**{key: asked.get(key, "") for key in keys})
         else:
-            access = Access(
-                path["verb"] if path is not None else "", path=path["path"] if path is not None else ""
-            )
+            assert path is not None  # noqa: S101 -- for mypy: one of both is there
+            access = Access(path.get("verb", ""), path=path.get("path", ""))
         if is_allowed(user, access, self._roles):
             return {"allowed": True}
         return {"allowed": False, "reason": explain(user, access)}

@@ -34,7 +34,7 @@ from simcluster.apiserver.targets import Target, read_target
 from simcluster.apiserver.tls import make_tls
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
-from simcluster.errors import Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
+from simcluster.errors import BadRequest, Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
 from simcluster.registry import Registry
 from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
@@ -104,7 +104,11 @@ class ApiServer:
         """Listen; port 0 takes a free one."""
         self.host = host
         server = web.Server(
-            self.handle, request_factory=_make_request, access_log=None, handler_cancellation=True
+            self.handle,
+            request_factory=_make_request,
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING_S)
         await self._runner.setup()
@@ -145,6 +149,8 @@ class ApiServer:
             return forms.translate(request, answer_error(error), self._protobuf)
         except (asyncio.CancelledError, ConnectionError):
             raise
+        except RecursionError:
+            return answer_error(BadRequest("the body of the request is nested too deeply"))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not look like a broken connection
             _log.exception("%s %s failed", request.method, request.path)
             return answer_error(StatusError(f"Internal error occurred: {type(error).__name__}: {error}"))
@@ -169,6 +175,8 @@ class ApiServer:
 
     def _handler(self, call: Call) -> Handler:
         target, kind = call.target, call.kind
+        if call.request.method == "HEAD":
+            raise MethodNotAllowed
         if target.subresource:
             return self._subresource_handler(call)
         if not kind.stored:
