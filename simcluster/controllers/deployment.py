@@ -30,7 +30,7 @@ from simcluster.controllers.metadata import (
     name_of,
     uid_of,
 )
-from simcluster.controllers.replicaset import is_namespace_terminating
+from simcluster.controllers.pod_control import is_namespace_terminating
 from simcluster.errors import AlreadyExists, StatusError
 from simcluster.store import Object
 

@@ -1,7 +1,7 @@
 """The ReplicaSet controller: as many active pods as are asked for.
 
-The rule it keeps: a pod that is being deleted is replaced at once, not when it has ended; creation starts slowly,
-so that what cannot be created is not tried 500 times; victims are chosen in `victims`. Source:
+The rule it keeps: a pod that is being deleted is replaced at once, not when it has ended; victims are chosen in
+`victims`, pods are written by `pod_control`. Source:
 pkg/controller/replicaset/replica_set.go.
 """
 
@@ -19,16 +19,16 @@ from simcluster.controllers.metadata import (
     is_deleting,
     labels_of,
     matches_labels,
-    matches_selector,
     name_of,
     uid_of,
 )
-from simcluster.errors import NotFound, StatusError
+from simcluster.controllers.owned import OwnedPods
+from simcluster.controllers.pod_control import BURST, PodControl, pod_for
+from simcluster.errors import StatusError
 from simcluster.registry import format_time
 from simcluster.store import Object
 
 REPLICA_SETS = "replicasets.apps"
-_BURST = 500
 _FAILURE = "ReplicaFailure"
 
 
@@ -40,22 +40,18 @@ class ReplicaSets:
         self._registry = context.registry
         self._sets = context.informers.of(REPLICA_SETS)
         self._pods = context.informers.of("pods")
-        self._recorder = context.recorder("replicaset-controller")
-        # ReplicaSets whose pods must be looked through by selector: their own writes never make that needed.
-        self._unclaimed: set[Name] = set()
+        self._control = PodControl(context.registry, context.recorder("replicaset-controller"))
         self._facts: dict[Name, tuple[Mapping[str, str], dict[str, PodFacts]]] = {}
         self.loop = ControlLoop("replicaset", context, self.sync)
-        self._sets.handle(self._on_set)
-        self._pods.handle(self._on_pod)
+        self._owned = OwnedPods(context, self._sets, "ReplicaSet", self._enqueue, concerns=_concerns)
 
     def sync(self, key: Name) -> None:
         """Create or delete what one ReplicaSet lacks or has too many of, and write its status."""
         replica_set = self._sets.get(key)
         if replica_set is None:
-            self._unclaimed.discard(key)
             self._facts.pop(key, None)
             return
-        active = self._claim(replica_set)
+        active = [pod for pod in self._owned.claim(replica_set) if pods.is_active(pod)]
         error: StatusError | None = None
         if not is_deleting(replica_set):
             error = self._manage(replica_set, active)
@@ -70,101 +66,21 @@ class ReplicaSets:
 
     # --- What leads to a sync
 
-    def _on_set(self, old: Object | None, new: Object | None) -> None:
-        changed = new if new is not None else old
-        if changed is None:
-            return
-        if old is None:
-            self._unclaimed.add(name_of(changed))
-        self._enqueue(name_of(changed))
-
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        for pod in (old, new):
-            controller = None if pod is None else ownership.controller_of(pod)
-            if pod is not None and controller is not None and controller["kind"] == "ReplicaSet":
-                name = (name_of(pod)[0], controller["name"])
-                if old is None or new is None or labels_of(old) != labels_of(new):
-                    self._unclaimed.add(name)
-                self._enqueue(name)
-        if new is not None and ownership.controller_of(new) is None:
-            for replica_set in self._sets.list(name_of(new)[0]):
-                if matches_selector(replica_set["spec"]["selector"], labels_of(new)):
-                    self._unclaimed.add(name_of(replica_set))
-                    self._enqueue(name_of(replica_set))
-
     def _enqueue(self, name: Name) -> None:
         self.loop.queue.add_after(name, self._context.profile.workload_sync_s)
 
     # --- Pods
 
-    def _claim(self, replica_set: Object) -> list[Object]:
-        """Return the active pods; adopt and release where anything happened that may ask for it."""
-        namespace = name_of(replica_set)[0]
-        if name_of(replica_set) not in self._unclaimed:
-            return [pod for pod in self._pods.owned(uid_of(replica_set)) if pods.is_active(pod)]
-        candidates = [*self._pods.owned(uid_of(replica_set)), *self._pods.orphans(namespace)]
-        claimed = ownership.claim(replica_set, filter(pods.is_active, candidates))
-        for pod in claimed.release:
-            self._registry.update("pods", *name_of(pod), ownership.released(replica_set, pod))
-        adopted = [
-            self._registry.update("pods", *name_of(pod), ownership.adopted(replica_set, pod))
-            for pod in claimed.adopt
-        ]
-        self._unclaimed.discard(name_of(replica_set))
-        return [*claimed.kept, *adopted]
-
     def _manage(self, replica_set: Object, active: Sequence[Object]) -> StatusError | None:
         lacking = _lacking(replica_set, active)
         if lacking > 0:
-            return self._create(replica_set, min(lacking, _BURST))
+            wanted = [pod_for(replica_set, replica_set["spec"]["template"])] * min(lacking, BURST)
+            return self._control.create(replica_set, wanted)
         if lacking < 0:
             related = self._related(replica_set)
-            chosen = victims.choose(active, related, min(-lacking, _BURST), self._context.clock())
-            return self._delete(replica_set, chosen)
+            chosen = victims.choose(active, related, min(-lacking, BURST), self._context.clock())
+            return self._control.delete(replica_set, chosen)
         return None
-
-    def _create(self, replica_set: Object, count: int) -> StatusError | None:
-        """Create in batches of 1, 2, 4 and so on; the first batch with a failure is the last."""
-        template = pod_for(replica_set)
-        batch, left = 1, count
-        while left > 0:
-            error: StatusError | None = None
-            for _ in range(min(batch, left)):
-                failed = self._create_one(replica_set, template)
-                error = failed if error is None else error
-            if error is not None:
-                return error
-            left -= min(batch, left)
-            batch *= 2
-        return None
-
-    def _create_one(self, replica_set: Object, template: Object) -> StatusError | None:
-        try:
-            pod = self._registry.create("pods", name_of(replica_set)[0], deepcopy(template))
-        except StatusError as error:
-            if is_namespace_terminating(error):
-                return None
-            self._recorder.record(replica_set, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            return error
-        message = f"Created pod: {pod['metadata']['name']}"
-        self._recorder.record(replica_set, "Normal", "SuccessfulCreate", message)
-        return None
-
-    def _delete(self, replica_set: Object, chosen: Sequence[Object]) -> StatusError | None:
-        first: StatusError | None = None
-        for pod in chosen:
-            try:
-                self._registry.delete("pods", *name_of(pod), uid=uid_of(pod))
-            except NotFound:
-                continue
-            except StatusError as error:
-                message = f"Error deleting: {error.message}"
-                self._recorder.record(replica_set, "Warning", "FailedDelete", message)
-                first = error if first is None else first
-            else:
-                message = f"Deleted pod: {pod['metadata']['name']}"
-                self._recorder.record(replica_set, "Normal", "SuccessfulDelete", message)
-        return first
 
     def _related(self, replica_set: Object) -> list[Object]:
         """The pods of all ReplicaSets with the same controller: during a rollout they share the nodes."""
@@ -227,28 +143,8 @@ def facts_of(pod: Object, template: Mapping[str, str]) -> PodFacts:
     )
 
 
-def is_namespace_terminating(error: StatusError) -> bool:
-    """Whether something could not be created because its namespace is being deleted: no use in trying again."""
-    causes = error.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
-
-
-def pod_for(replica_set: Object) -> Object:
-    """A pod by the template, to be named `<replica set>-<5 characters>`."""
-    template = deepcopy(replica_set["spec"]["template"])
-    metadata = template.get("metadata") or {}
-    kept = {key: metadata[key] for key in ("labels", "annotations", "finalizers") if metadata.get(key)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": kept
-        | {
-            "generateName": f"{replica_set['metadata']['name']}-",
-            "namespace": name_of(replica_set)[0],
-            "ownerReferences": [ownership.reference_to(replica_set)],
-        },
-        "spec": template["spec"],
-    }
+def _concerns(_replica_set: Object, pod: Object) -> bool:
+    return pods.is_active(pod)
 
 
 def _lacking(replica_set: Object, active: Sequence[Object]) -> int:

@@ -11,7 +11,7 @@ from copy import deepcopy
 
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.metadata import Name, is_deleting, name_of
-from simcluster.controllers.replicaset import is_namespace_terminating
+from simcluster.controllers.pod_control import is_namespace_terminating
 from simcluster.errors import AlreadyExists, Forbidden
 from simcluster.store import Object
 
