@@ -22,6 +22,7 @@ from simcluster.controllers.namespace import Namespaces
 from simcluster.controllers.replicaset import ReplicaSets
 from simcluster.controllers.scheduler import Scheduler
 from simcluster.controllers.serviceaccount import ServiceAccounts
+from simcluster.controllers.statefulset import StatefulSets
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 
@@ -77,6 +78,7 @@ def start(
     loops: list[ControlLoop[Any]] = [
         Deployments(context).loop,
         ReplicaSets(context).loop,
+        StatefulSets(context).loop,
         endpoints.loop,
         Disruptions(context).loop,
         Scheduler(context).loop,

@@ -81,12 +81,11 @@ def is_namespace_terminating(error: StatusError) -> bool:
 
 
 def pod_for(owner: Object, template: Object, *, name: str | None = None) -> Object:
-    """A pod by a template, controlled by `owner`: of that name, or else to be named `<owner>-<5 characters>`."""
+    """A pod by a template, controlled by `owner`, to be named `<owner>-<5 characters>` unless a name is given."""
     copy = deepcopy(template)
     metadata = copy.get("metadata") or {}
     kept = {key: metadata[key] for key in ("labels", "annotations", "finalizers") if metadata.get(key)}
-    named: dict[str, Any] = (
-        {"generateName": f"{owner['metadata']['name']}-"} if name is None else {"name": name}
-    )
+    named: dict[str, Any] = {"generateName": f"{owner['metadata']['name']}-"}
+    named |= {} if name is None else {"name": name}
     also = {"namespace": name_of(owner)[0], "ownerReferences": [ownership.reference_to(owner)]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": kept | named | also, "spec": copy["spec"]}

@@ -44,7 +44,12 @@ def hash_of(template: Object, collisions: int | None) -> str:
     value = 2166136261
     for byte in text:
         value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-    return "".join(_SAFE[ord(digit) % len(_SAFE)] for digit in str(value))
+    return encode_safely(value)
+
+
+def encode_safely(number: int) -> str:
+    """A number in the API's safe letters, which make no words (SafeEncodeString of apimachinery's rand)."""
+    return "".join(_SAFE[ord(digit) % len(_SAFE)] for digit in str(number))
 
 
 def is_same_template(first: Object, second: Object) -> bool:
