@@ -3,19 +3,26 @@
 import json
 
 import pytest
-from rig.objects import config_map, container, service, template, workload
+from rig.objects import config_map, container, template, workload
 
 
 def apply(room, resource, name, body, manager="alice", subresource=None, **query):
     """Apply a body as a manager."""
-    kind = {"configmaps": ("v1", "ConfigMap"), "deployments": ("apps/v1", "Deployment"), "services": ("v1", "Service")}[resource]
+    kind = {
+        "configmaps": ("v1", "ConfigMap"),
+        "deployments": ("apps/v1", "Deployment"),
+        "services": ("v1", "Service"),
+    }[resource]
     whole = {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": name}} | body
     return room.patch(resource, name, "apply", whole, subresource, fieldManager=manager, **query)
 
 
 def owners(obj):
     """(manager, operation, subresource) → fields."""
-    return {(each["manager"], each["operation"], each.get("subresource", "")): each["fieldsV1"] for each in obj["metadata"].get("managedFields", [])}
+    return {
+        (each["manager"], each["operation"], each.get("subresource", "")): each["fieldsV1"]
+        for each in obj["metadata"].get("managedFields", [])
+    }
 
 
 def test_apply_creates(room, name):
@@ -140,7 +147,11 @@ def test_apply_needs_a_kind(room, name):
 def test_apply_to_another_name(room, name):
     """The name in the body has to be that of the path."""
     answer = room.patch("configmaps", name, "apply", config_map("other"), fieldManager="alice")
-    assert answer.error == (400, "BadRequest", f"the name of the object (other) does not match the name on the URL ({name})")
+    assert answer.error == (
+        400,
+        "BadRequest",
+        f"the name of the object (other) does not match the name on the URL ({name})",
+    )
 
 
 def test_an_unknown_field(room, name):
@@ -154,14 +165,23 @@ def test_an_unknown_field(room, name):
 def test_apply_as_yaml(room, name):
     """What is applied may be YAML."""
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n"
-    assert room.patch("configmaps", name, "apply", text.encode(), fieldManager="alice").ok["data"] == {"a": "b"}
+    assert room.patch("configmaps", name, "apply", text.encode(), fieldManager="alice").ok["data"] == {
+        "a": "b"
+    }
 
 
 def test_an_applied_entry(room, name):
     """Who applied is written down, with the fields."""
-    made = apply(room, "configmaps", name, {"data": {"a": "1"}, "metadata": {"name": name, "labels": {"l": "1"}}}).ok
+    made = apply(
+        room, "configmaps", name, {"data": {"a": "1"}, "metadata": {"name": name, "labels": {"l": "1"}}}
+    ).ok
     (entry,) = made["metadata"]["managedFields"]
-    assert (entry["manager"], entry["operation"], entry["apiVersion"], entry["fieldsType"]) == ("alice", "Apply", "v1", "FieldsV1")
+    assert (entry["manager"], entry["operation"], entry["apiVersion"], entry["fieldsType"]) == (
+        "alice",
+        "Apply",
+        "v1",
+        "FieldsV1",
+    )
     assert entry["fieldsV1"] == {"f:data": {"f:a": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}
 
 
@@ -173,7 +193,9 @@ def test_a_created_entry(room, name):
 
 def test_the_default_manager(room, name):
     """Without a name, the manager is the client's User-Agent up to the slash."""
-    made = room.create("configmaps", config_map(name, {"a": "1"}), headers={"User-Agent": "mytool/1.2 (linux)"}).ok
+    made = room.create(
+        "configmaps", config_map(name, {"a": "1"}), headers={"User-Agent": "mytool/1.2 (linux)"}
+    ).ok
     assert list(owners(made)) == [("mytool", "Update", "")]
 
 
@@ -189,8 +211,13 @@ def test_a_patched_entry(room, name):
 
 def test_a_status_entry(room, name):
     """Who writes a status is written down for the subresource."""
-    room.make("poddisruptionbudgets", {"metadata": {"name": name}, "spec": {"minAvailable": 0, "selector": {"matchLabels": {"a": name}}}})
-    made = room.patch("poddisruptionbudgets", name, "merge", {"status": {"expectedPods": 3}}, "status", fieldManager="dave").ok
+    room.make(
+        "poddisruptionbudgets",
+        {"metadata": {"name": name}, "spec": {"minAvailable": 0, "selector": {"matchLabels": {"a": name}}}},
+    )
+    made = room.patch(
+        "poddisruptionbudgets", name, "merge", {"status": {"expectedPods": 3}}, "status", fieldManager="dave"
+    ).ok
     assert ("dave", "Update", "status") in owners(made)
 
 
@@ -219,7 +246,9 @@ def test_a_set_is_owned_by_value(room, name):
 
 def test_an_atomic_map(room, name):
     """A selector is one value: it is owned whole."""
-    made = apply(room, "services", name, {"spec": {"selector": {"a": "b"}, "ports": [{"name": "a", "port": 1}]}}).ok
+    made = apply(
+        room, "services", name, {"spec": {"selector": {"a": "b"}, "ports": [{"name": "a", "port": 1}]}}
+    ).ok
     assert owners(made)[("alice", "Apply", "")]["f:spec"]["f:selector"] == {}
 
 
@@ -238,14 +267,21 @@ def test_an_apply_leaves_the_number_to_others(room, name):
     spec = {"selector": {"matchLabels": {"app": name}}, "template": pods}
     apply(room, "deployments", name, {"spec": spec | {"paused": True}})
     room.patch("deployments", name, "merge", {"spec": {"replicas": 0}}, "scale", fieldManager="dave")
-    assert apply(room, "deployments", name, {"spec": spec | {"paused": True, "minReadySeconds": 1}}).ok["spec"]["replicas"] == 0
+    assert (
+        apply(room, "deployments", name, {"spec": spec | {"paused": True, "minReadySeconds": 1}}).ok["spec"][
+            "replicas"
+        ]
+        == 0
+    )
 
 
 def test_ten_updating_managers(room, name):
     """Of those who updated, nine are remembered; the older ones become one."""
     room.create("configmaps", config_map(name, {"k0": "0"}), fieldManager="m0")
     for index in range(1, 13):
-        made = room.patch("configmaps", name, "merge", {"data": {f"k{index}": "0"}}, fieldManager=f"m{index}").ok
+        made = room.patch(
+            "configmaps", name, "merge", {"data": {f"k{index}": "0"}}, fieldManager=f"m{index}"
+        ).ok
     managers = [each["manager"] for each in made["metadata"]["managedFields"]]
     assert (len(managers), "ancient-changes" in managers) == (10, True)
 
@@ -267,7 +303,9 @@ def test_dry_apply(room, name):
 def test_an_apply_with_a_stale_version(room, name):
     """A version in what is applied has to be the current one."""
     apply(room, "configmaps", name, {"data": {"a": "1"}})
-    answer = apply(room, "configmaps", name, {"metadata": {"name": name, "resourceVersion": "1"}, "data": {"a": "2"}})
+    answer = apply(
+        room, "configmaps", name, {"metadata": {"name": name, "resourceVersion": "1"}, "data": {"a": "2"}}
+    )
     assert answer.error[:2] == (409, "Conflict")
 
 
@@ -275,4 +313,7 @@ def test_an_apply_with_a_uid_of_nothing(room, name):
     """A uid says that the object is meant to be there: it is not created."""
     answer = room.patch("configmaps", name, "apply", config_map(name, uid="x"), fieldManager="alice")
     assert answer.error[:2] == (409, "Conflict")
-    assert "uid mismatch: the provided object specified uid x, and no existing object was found" in answer.error[2]
+    assert (
+        "uid mismatch: the provided object specified uid x, and no existing object was found"
+        in answer.error[2]
+    )

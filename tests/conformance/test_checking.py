@@ -1,7 +1,7 @@
 """Field validation and dry run (B.1, B.3)."""
 
 import pytest
-from rig.objects import config_map, container, nowhere, pod, service, workload, template
+from rig.objects import config_map, container, nowhere, pod, service, template, workload
 
 UNKNOWN = {"spec": {"replicas": 0, "colour": "red"}}
 
@@ -21,7 +21,9 @@ def test_strict_refuses_unknown_fields(room, name):
 
 def test_strict_names_all(room, name):
     """Strict names all fields that are too much."""
-    answer = room.create("deployments", deployment(name, colour="red") | {"size": 3}, fieldValidation="Strict")
+    answer = room.create(
+        "deployments", deployment(name, colour="red") | {"size": 3}, fieldValidation="Strict"
+    )
     assert 'unknown field "size"' in answer.error[2]
     assert 'unknown field "spec.colour"' in answer.error[2]
 
@@ -45,14 +47,21 @@ def test_warn_drops_unknown_fields(room, name, how):
 def test_ignore_drops_in_silence(room, name):
     """Ignore drops the field and says nothing."""
     answer = room.create("deployments", deployment(name, colour="red"), fieldValidation="Ignore")
-    assert (answer.status, "colour" in answer.json["spec"], "Warning" in answer.headers) == (201, False, False)
+    assert (answer.status, "colour" in answer.json["spec"], "Warning" in answer.headers) == (
+        201,
+        False,
+        False,
+    )
 
 
 def test_a_way_that_is_none(room, name):
     """fieldValidation is one of three."""
     answer = room.create("configmaps", config_map(name), fieldValidation="Perhaps")
     assert answer.error[:2] == (422, "Invalid")
-    assert 'fieldValidation: Unsupported value: "Perhaps": supported values: "", "Ignore", "Strict", "Warn"' in answer.error[2]
+    assert (
+        'fieldValidation: Unsupported value: "Perhaps": supported values: "", "Ignore", "Strict", "Warn"'
+        in answer.error[2]
+    )
 
 
 @pytest.mark.parametrize("kind", ["merge", "strategic"])
@@ -83,12 +92,18 @@ def test_a_dry_create(room, name):
 
 def test_a_dry_create_fills_in(room, name):
     """Defaults are filled in by a dry create."""
-    assert room.create("services", service(name, None, {"port": 1}), dryRun="All").ok["spec"]["type"] == "ClusterIP"
+    assert (
+        room.create("services", service(name, None, {"port": 1}), dryRun="All").ok["spec"]["type"]
+        == "ClusterIP"
+    )
 
 
 def test_a_dry_create_is_checked(room, name):
     """A dry create of an invalid object is refused as a real one."""
-    assert room.create("services", service(name, None, {"port": 70000}), dryRun="All").error[:2] == (422, "Invalid")
+    assert room.create("services", service(name, None, {"port": 70000}), dryRun="All").error[:2] == (
+        422,
+        "Invalid",
+    )
 
 
 def test_a_dry_create_of_what_is_there(room, name):
@@ -101,14 +116,19 @@ def test_a_dry_replacement(room, name):
     """A dry replacement shows the change, with the version that is there, and makes none."""
     made = room.make("configmaps", config_map(name, {"a": "1"}))
     answer = room.put("configmaps", name, made | {"data": {"a": "2"}}, dryRun="All")
-    assert (answer.ok["data"], answer.ok["metadata"]["resourceVersion"]) == ({"a": "2"}, made["metadata"]["resourceVersion"])
+    assert (answer.ok["data"], answer.ok["metadata"]["resourceVersion"]) == (
+        {"a": "2"},
+        made["metadata"]["resourceVersion"],
+    )
     assert room.get("configmaps", name).ok["data"] == {"a": "1"}
 
 
 def test_a_dry_patch(room, name):
     """A dry patch shows the change and makes none."""
     room.make("configmaps", config_map(name, {"a": "1"}))
-    assert room.patch("configmaps", name, "merge", {"data": {"a": "2"}}, dryRun="All").ok["data"] == {"a": "2"}
+    assert room.patch("configmaps", name, "merge", {"data": {"a": "2"}}, dryRun="All").ok["data"] == {
+        "a": "2"
+    }
     assert room.get("configmaps", name).ok["data"] == {"a": "1"}
 
 
@@ -129,7 +149,12 @@ def test_a_dry_deletion_of_a_pod(pod_room, name):
 def test_a_dry_deletion_in_the_body(room, name):
     """dryRun may stand in the body of a deletion."""
     room.make("configmaps", config_map(name))
-    assert room.delete("configmaps", name, {"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]}).status == 200
+    assert (
+        room.delete(
+            "configmaps", name, {"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]}
+        ).status
+        == 200
+    )
     assert room.get("configmaps", name).status == 200
 
 
@@ -137,7 +162,11 @@ def test_a_dry_deletion_in_the_body(room, name):
 def test_a_dry_run_of_something_else(room, name, method):
     """dryRun is All or nothing."""
     body = config_map(name)
-    answer = room.create("configmaps", body, dryRun="Some") if method == "create" else room.delete("configmaps", name, dryRun="Some")
+    answer = (
+        room.create("configmaps", body, dryRun="Some")
+        if method == "create"
+        else room.delete("configmaps", name, dryRun="Some")
+    )
     assert answer.error[:2] == (422, "Invalid")
     assert 'dryRun: Unsupported value: ["Some"]: supported values: "All"' in answer.error[2]
 
@@ -164,8 +193,16 @@ def test_a_dry_service_takes_no_address(room, name):
     address = made["spec"]["clusterIP"]
     room.delete("services", f"{name}-a")
     room.until_gone("services", f"{name}-a")
-    assert room.create("services", service(f"{name}-b", None, {"port": 1}, clusterIP=address), dryRun="All").status == 201
-    assert room.make("services", service(f"{name}-c", None, {"port": 1}, clusterIP=address))["spec"]["clusterIP"] == address
+    assert (
+        room.create(
+            "services", service(f"{name}-b", None, {"port": 1}, clusterIP=address), dryRun="All"
+        ).status
+        == 201
+    )
+    assert (
+        room.make("services", service(f"{name}-c", None, {"port": 1}, clusterIP=address))["spec"]["clusterIP"]
+        == address
+    )
 
 
 def test_a_taken_address(room, name):

@@ -84,7 +84,9 @@ FIELDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("resource", "field"), [(key, each) for key, many in FIELDS.items() for each in many])
+@pytest.mark.parametrize(
+    ("resource", "field"), [(key, each) for key, many in FIELDS.items() for each in many]
+)
 def test_fields_that_can_be_selected(room, resource, field):
     """A field that the kind offers is accepted, and nothing has this value."""
     assert room.get(resource, fieldSelector=f"{field}=x-no-such-value").ok["items"] == []
@@ -92,20 +94,33 @@ def test_fields_that_can_be_selected(room, resource, field):
 
 @pytest.mark.parametrize(
     ("resource", "field"),
-    [("pods", "spec.nothing"), ("configmaps", "data"), ("deployments", "spec.replicas"), ("services", "metadata.uid")],
+    [
+        ("pods", "spec.nothing"),
+        ("configmaps", "data"),
+        ("deployments", "spec.replicas"),
+        ("services", "metadata.uid"),
+    ],
 )
 def test_fields_that_can_not_be_selected(room, resource, field):
     """Any other field is a bad request."""
     code, reason, message = room.get(resource, fieldSelector=f"{field}=x").error
     assert (code, reason) == (400, "BadRequest")
-    assert message.endswith((f"field label not supported: {field}", f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'))
+    assert message.endswith(
+        (
+            f"field label not supported: {field}",
+            f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"',
+        )
+    )
 
 
 def test_pods_by_phase_and_node(pod_room, name):
     """A pod that no scheduler takes is Pending, and on no node."""
     pod_room.make("pods", nowhere(pod(name, container(pod_room.image), labels={"case": name})))
     chosen = {"labelSelector": f"case={name}"}
-    assert len(pod_room.get("pods", fieldSelector="status.phase=Pending,spec.nodeName=", **chosen).ok["items"]) == 1
+    assert (
+        len(pod_room.get("pods", fieldSelector="status.phase=Pending,spec.nodeName=", **chosen).ok["items"])
+        == 1
+    )
     assert pod_room.get("pods", fieldSelector="status.phase!=Pending", **chosen).ok["items"] == []
 
 
@@ -177,7 +192,10 @@ def test_remaining_items_without_a_selector(own_room):
 
 def test_remaining_items_with_a_selector(room, shelf):
     """With a selector, how many are left is not said."""
-    assert "remainingItemCount" not in room.get("configmaps", labelSelector=f"shelf={shelf}", limit=1).ok["metadata"]
+    assert (
+        "remainingItemCount"
+        not in room.get("configmaps", labelSelector=f"shelf={shelf}", limit=1).ok["metadata"]
+    )
 
 
 def test_a_token_is_readable(own_room):
@@ -202,7 +220,11 @@ def test_a_token_with_a_version(room, shelf):
     """A token goes with no version of one's own."""
     token = room.get("configmaps", labelSelector=f"shelf={shelf}", limit=1).ok["metadata"]["continue"]
     answer = room.get("configmaps", limit=1, resourceVersion="1", **{"continue": token})
-    assert answer.error == (400, "BadRequest", "specifying resource version is not allowed when using continue")
+    assert answer.error == (
+        400,
+        "BadRequest",
+        "specifying resource version is not allowed when using continue",
+    )
 
 
 LIST_OPTIONS = [
@@ -216,7 +238,9 @@ LIST_OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("options", "text"), LIST_OPTIONS, ids=["exact-0", "match-alone", "unknown-match", "initial-events"])
+@pytest.mark.parametrize(
+    ("options", "text"), LIST_OPTIONS, ids=["exact-0", "match-alone", "unknown-match", "initial-events"]
+)
 def test_list_options_that_do_not_go(room, options, text):
     """Options that do not go together are refused, with the one that is in the way."""
     code, reason, message = room.get("configmaps", **options).error
@@ -226,7 +250,9 @@ def test_list_options_that_do_not_go(room, options, text):
 @pytest.mark.parametrize("version", ["x", "-1", "1.5"])
 def test_a_version_that_is_no_number(room, version):
     """A resource version that is no number is a bad request."""
-    text = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    text = (
+        f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    )
     expected = (400, "BadRequest", f"invalid resource version: {text}")
     assert room.get("configmaps", resourceVersion=version).error == expected
 
@@ -247,7 +273,10 @@ def test_a_version_of_the_past_exactly(room, name):
     """The state at one version can be had, by Exact."""
     made = room.make("configmaps", config_map(name, {"a": "old"}))
     room.patch("configmaps", name, "merge", {"data": {"a": "new"}})
-    chosen = {"fieldSelector": f"metadata.name={name}", "resourceVersion": made["metadata"]["resourceVersion"]}
+    chosen = {
+        "fieldSelector": f"metadata.name={name}",
+        "resourceVersion": made["metadata"]["resourceVersion"],
+    }
     exact = room.get("configmaps", resourceVersionMatch="Exact", **chosen).ok
     fresh = room.get("configmaps", resourceVersionMatch="NotOlderThan", **chosen).ok
     assert [each["items"][0]["data"]["a"] for each in (exact, fresh)] == ["old", "new"]

@@ -35,7 +35,10 @@ def test_json_patches(room, box, case):
 
 def test_paths_are_unescaped(room, box):
     """~1 stands for a slash in a path."""
-    patch = [{"op": "add", "path": "/metadata/annotations", "value": {}}, {"op": "add", "path": "/metadata/annotations/a.b~1c", "value": "x"}]
+    patch = [
+        {"op": "add", "path": "/metadata/annotations", "value": {}},
+        {"op": "add", "path": "/metadata/annotations/a.b~1c", "value": "x"},
+    ]
     assert room.patch("configmaps", box, "json", patch).ok["metadata"]["annotations"] == {"a.b/c": "x"}
 
 
@@ -90,7 +93,10 @@ def test_merges_of_maps(room, box, case, kind):
 
 def two(room, name):
     """A pod nowhere with two containers, a and b."""
-    containers = [container("a:1", name="a", env=[{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]), container("b:1", name="b")]
+    containers = [
+        container("a:1", name="a", env=[{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]),
+        container("b:1", name="b"),
+    ]
     return room.make("pods", nowhere(pod(name, *containers)))
 
 
@@ -104,7 +110,12 @@ def test_merge_replaces_lists(room, name):
 def test_strategic_merges_lists_by_key(room, name):
     """To a strategic merge patch the ports of a Service are a map by port."""
     room.make("services", service(name, None, {"name": "a", "port": 1}, {"name": "b", "port": 2}))
-    spec = room.patch("services", name, "strategic", {"spec": {"ports": [{"name": "bb", "port": 2}, {"name": "c", "port": 3}]}}).ok["spec"]
+    spec = room.patch(
+        "services",
+        name,
+        "strategic",
+        {"spec": {"ports": [{"name": "bb", "port": 2}, {"name": "c", "port": 3}]}},
+    ).ok["spec"]
     assert {each["port"]: each["name"] for each in spec["ports"]} == {1: "a", 2: "bb", 3: "c"}
 
 
@@ -128,14 +139,18 @@ def inside(**spec):
 def test_strategic_merges_containers_by_name(room, name):
     """A container is found by its name; the others stay."""
     deployment(room, name)
-    found = containers(room.patch("deployments", name, "strategic", inside(containers=[{"name": "b", "image": "b:2"}])))
+    found = containers(
+        room.patch("deployments", name, "strategic", inside(containers=[{"name": "b", "image": "b:2"}]))
+    )
     assert {key: each["image"] for key, each in found.items()} == {"a": "a:1", "b": "b:2"}
 
 
 def test_strategic_merges_variables_by_name(room, name):
     """Lists inside of lists are merged by their own keys."""
     deployment(room, name)
-    patch = inside(containers=[{"name": "a", "env": [{"name": "Y", "value": "9"}, {"name": "Z", "value": "3"}]}])
+    patch = inside(
+        containers=[{"name": "a", "env": [{"name": "Y", "value": "9"}, {"name": "Z", "value": "3"}]}]
+    )
     found = containers(room.patch("deployments", name, "strategic", patch))
     assert {each["name"]: each["value"] for each in found["a"]["env"]} == {"X": "1", "Y": "9", "Z": "3"}
 
@@ -156,13 +171,20 @@ def test_strategic_replaces_lists(room, name):
 
 def test_strategic_replaces_maps(room, box):
     """$patch: replace, in a map, makes the rest the whole map."""
-    assert room.patch("configmaps", box, "strategic", {"data": {"$patch": "replace", "z": "0"}}).ok["data"] == {"z": "0"}
+    assert room.patch("configmaps", box, "strategic", {"data": {"$patch": "replace", "z": "0"}}).ok[
+        "data"
+    ] == {"z": "0"}
 
 
 def test_strategic_orders_lists(room, name):
     """$setElementOrder orders a merged list, as kubectl apply asks."""
     deployment(room, name)
-    patch = inside(**{"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a", "image": "a:2"}]})
+    patch = inside(
+        **{
+            "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
+            "containers": [{"name": "a", "image": "a:2"}],
+        }
+    )
     assert list(containers(room.patch("deployments", name, "strategic", patch))) == ["b", "a"]
 
 
@@ -170,7 +192,9 @@ def test_strategic_deletes_values_from_lists(room, name):
     """$deleteFromPrimitiveList removes values from a list of texts."""
     room.make("configmaps", config_map(name, finalizers=["example.com/a", "example.com/b"]))
     patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/a"]}}
-    assert room.patch("configmaps", name, "strategic", patch).ok["metadata"]["finalizers"] == ["example.com/b"]
+    assert room.patch("configmaps", name, "strategic", patch).ok["metadata"]["finalizers"] == [
+        "example.com/b"
+    ]
     room.patch("configmaps", name, "merge", {"metadata": {"finalizers": None}})
 
 
@@ -178,7 +202,10 @@ def test_strategic_adds_finalizers(room, name):
     """Finalizers are a set: a strategic merge adds to it."""
     room.make("configmaps", config_map(name, finalizers=["example.com/a"]))
     patch = {"metadata": {"finalizers": ["example.com/b", "example.com/a"]}}
-    assert sorted(room.patch("configmaps", name, "strategic", patch).ok["metadata"]["finalizers"]) == ["example.com/a", "example.com/b"]
+    assert sorted(room.patch("configmaps", name, "strategic", patch).ok["metadata"]["finalizers"]) == [
+        "example.com/a",
+        "example.com/b",
+    ]
     room.patch("configmaps", name, "merge", {"metadata": {"finalizers": None}})
 
 
@@ -205,7 +232,11 @@ def test_an_unknown_patch_type(room, box, kind):
 @pytest.mark.parametrize("kind", ["merge", "strategic", "json"])
 def test_a_patch_of_nothing(room, kind):
     """What is not there can not be patched."""
-    assert room.patch("configmaps", "nobody", kind, [] if kind == "json" else {}).error == (404, "NotFound", 'configmaps "nobody" not found')
+    assert room.patch("configmaps", "nobody", kind, [] if kind == "json" else {}).error == (
+        404,
+        "NotFound",
+        'configmaps "nobody" not found',
+    )
 
 
 @pytest.mark.parametrize("kind", ["merge", "strategic"])
@@ -218,20 +249,31 @@ def test_a_patch_with_a_stale_version(room, box, kind):
 def test_a_patch_with_the_current_version(room, box):
     """With the current version a patch lands."""
     version = room.get("configmaps", box).ok["metadata"]["resourceVersion"]
-    assert room.patch("configmaps", box, "merge", {"metadata": {"resourceVersion": version}, "data": {"a": "9"}}).status == 200
+    assert (
+        room.patch(
+            "configmaps", box, "merge", {"metadata": {"resourceVersion": version}, "data": {"a": "9"}}
+        ).status
+        == 200
+    )
 
 
 def test_a_patch_to_an_invalid_object(room, name):
     """What a patch makes is checked as what a client sends."""
     deployment(room, name)
     answer = room.patch("deployments", name, "merge", {"spec": {"replicas": -1}})
-    assert answer.causes == [("spec.replicas", "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0")]
+    assert answer.causes == [
+        ("spec.replicas", "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0")
+    ]
 
 
 def test_a_patch_of_the_name(room, box):
     """A name can not be patched."""
     answer = room.patch("configmaps", box, "merge", {"metadata": {"name": "other"}})
-    assert answer.error == (400, "BadRequest", f"the name of the object (other) does not match the name on the URL ({box})")
+    assert answer.error == (
+        400,
+        "BadRequest",
+        f"the name of the object (other) does not match the name on the URL ({box})",
+    )
 
 
 def test_a_patch_of_the_uid(room, box):

@@ -76,7 +76,9 @@ def test_out_of_view_is_told_as_it_was(room, name):
     """The DELETED of an object that no longer matches has its last matching state, at the version of the change."""
     room.make("configmaps", config_map(name, {"x": "old"}, labels={"case": name}))
     with room.watch("configmaps", resourceVersion=now(room), labelSelector=f"case={name}") as events:
-        changed = room.patch("configmaps", name, "merge", {"metadata": {"labels": {"case": "o"}}, "data": {"x": "new"}})
+        changed = room.patch(
+            "configmaps", name, "merge", {"metadata": {"labels": {"case": "o"}}, "data": {"x": "new"}}
+        )
         event = events.next()
     assert (event["object"]["data"]["x"], event["object"]["metadata"]["labels"]["case"]) == ("old", name)
     assert event["object"]["metadata"]["resourceVersion"] == changed.ok["metadata"]["resourceVersion"]
@@ -119,7 +121,11 @@ def test_the_old_watch_path(room, name, scoped):
 def test_initial_events_end_with_a_bookmark(room, name, chosen):
     """sendInitialEvents: what is there, then a BOOKMARK that says that this was all."""
     room.make("configmaps", mine(name, "a"))
-    options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    options = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+    }
     with room.watch("configmaps", **options, **chosen) as events:
         first, second = events.next(), events.next()
     assert (first["type"], second["type"]) == ("ADDED", "BOOKMARK")
@@ -135,7 +141,11 @@ WATCH_OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("options", "text"), WATCH_OPTIONS, ids=["initial-without-match", "initial-exact", "match-without-initial"])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    WATCH_OPTIONS,
+    ids=["initial-without-match", "initial-exact", "match-without-initial"],
+)
 def test_watch_options_that_do_not_go(room, options, text):
     """Options that do not go together are refused before the stream begins."""
     code, reason, message = room.get("configmaps", watch="1", timeoutSeconds=1, **options).error
@@ -168,14 +178,20 @@ def test_no_bookmarks_unasked(room, name, chosen):
 
 def test_a_version_of_the_future_is_waited_for(room):
     """A watch from a version that is not there yet is open and silent."""
-    answer = room.get("configmaps", watch="1", resourceVersion=str(int(now(room)) + 1_000_000), timeoutSeconds=1)
+    answer = room.get(
+        "configmaps", watch="1", resourceVersion=str(int(now(room)) + 1_000_000), timeoutSeconds=1
+    )
     assert (answer.status, answer.body) == (200, b"")
 
 
 def test_initial_events_of_the_future(room):
     """With sendInitialEvents, a version that is not there yet ends the stream as a time-out."""
     version = int(now(room)) + 1_000_000
-    options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": str(version)}
+    options = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "resourceVersion": str(version),
+    }
     with room.watch("configmaps", timeoutSeconds=20, **options) as events:
         event = events.next()
     status = event["object"]
@@ -187,7 +203,9 @@ def test_initial_events_of_the_future(room):
 def test_a_version_that_is_no_number(room, version):
     """A watch from what is no version is refused, as a fault without a reason."""
     answer = room.get("configmaps", watch="1", resourceVersion=version, timeoutSeconds=1)
-    text = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    text = (
+        f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    )
     assert answer.error == (500, "", text)
 
 

@@ -4,7 +4,6 @@ import re
 
 import pytest
 from rig.objects import config_map, container, nowhere, pod, service, template, workload
-from rig.room import new_name
 
 
 def test_what_a_server_adds(room, name):
@@ -19,7 +18,12 @@ def test_what_a_server_adds(room, name):
 
 def test_what_a_client_can_not_set(room, name):
     """uid, time of creation, generation and deletion are the server's, whatever is sent."""
-    sent = {"uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z", "generation": 9, "deletionTimestamp": "2001-01-01T00:00:00Z"}
+    sent = {
+        "uid": "mine",
+        "creationTimestamp": "2001-01-01T00:00:00Z",
+        "generation": 9,
+        "deletionTimestamp": "2001-01-01T00:00:00Z",
+    }
     metadata = room.make("configmaps", config_map(name, **sent))["metadata"]
     assert (metadata["uid"] == "mine", metadata["creationTimestamp"][:4] == "2001") == (False, False)
     assert "deletionTimestamp" not in metadata
@@ -47,7 +51,11 @@ def test_long_generated_names_are_cut(room):
 def test_no_name_at_all(room):
     """Without a name or a stem there is no object."""
     answer = room.create("configmaps", {"metadata": {}})
-    assert answer.error == (422, "Invalid", 'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required')
+    assert answer.error == (
+        422,
+        "Invalid",
+        'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required',
+    )
 
 
 def test_the_same_name_twice(room, name):
@@ -77,12 +85,18 @@ def test_a_stale_version(room, name):
 @pytest.mark.parametrize("resource", ["configmaps", "secrets", "services", "serviceaccounts"])
 def test_replacing_without_a_version(room, name, resource):
     """Most kinds can be replaced unconditionally, without a version."""
-    made = room.make(resource, {"metadata": {"name": name}} | ({"spec": {"ports": [{"port": 1}]}} if resource == "services" else {}))
+    made = room.make(
+        resource,
+        {"metadata": {"name": name}} | ({"spec": {"ports": [{"port": 1}]}} if resource == "services" else {}),
+    )
     made["metadata"] = {"name": name, "labels": {"a": "b"}}
     assert room.put(resource, name, made).ok["metadata"]["labels"] == {"a": "b"}
 
 
-@pytest.mark.parametrize(("resource", "shown"), [("leases", "leases.coordination.k8s.io"), ("poddisruptionbudgets", "poddisruptionbudgets.policy")])
+@pytest.mark.parametrize(
+    ("resource", "shown"),
+    [("leases", "leases.coordination.k8s.io"), ("poddisruptionbudgets", "poddisruptionbudgets.policy")],
+)
 def test_kinds_that_need_a_version(room, name, resource, shown):
     """Some kinds are replaced only with the version that one has seen."""
     room.make(resource, {"metadata": {"name": name}})
@@ -101,7 +115,11 @@ def test_a_body_for_another_name(room, name):
     """The name in the body has to be that of the path."""
     room.make("configmaps", config_map(name))
     answer = room.put("configmaps", name, config_map("other"))
-    assert answer.error == (400, "BadRequest", f"the name of the object (other) does not match the name on the URL ({name})")
+    assert answer.error == (
+        400,
+        "BadRequest",
+        f"the name of the object (other) does not match the name on the URL ({name})",
+    )
 
 
 def test_a_body_for_another_namespace(room, name):
@@ -158,13 +176,17 @@ def test_an_unknown_media_type(room):
     answer = room.api.send("POST", room.path("configmaps"), b"x", headers={"Content-Type": "text/plain"})
     code, reason, message = answer.error
     assert (code, reason) == (415, "UnsupportedMediaType")
-    assert message.startswith("the body of the request was in an unknown format - accepted media types include: application/json, application/yaml")
+    assert message.startswith(
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+    )
 
 
 def test_yaml_bodies(room, name):
     """Objects can be sent as YAML."""
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n"
-    answer = room.api.send("POST", room.path("configmaps"), text.encode(), headers={"Content-Type": "application/yaml"})
+    answer = room.api.send(
+        "POST", room.path("configmaps"), text.encode(), headers={"Content-Type": "application/yaml"}
+    )
     assert answer.ok["data"] == {"a": "b"}
 
 
@@ -177,7 +199,11 @@ def test_a_body_that_is_too_large(room, name):
 def test_a_config_map_that_is_too_large(room, name):
     """A ConfigMap holds at most one MiB."""
     answer = room.create("configmaps", config_map(name, {"a": "x" * ((1 << 20) + 1)}))
-    assert answer.error == (422, "Invalid", f'ConfigMap "{name}" is invalid: []: Too long: may not be more than 1048576 bytes')
+    assert answer.error == (
+        422,
+        "Invalid",
+        f'ConfigMap "{name}" is invalid: []: Too long: may not be more than 1048576 bytes',
+    )
 
 
 def test_a_missing_namespace(api, name):
@@ -197,7 +223,11 @@ def test_a_missing_namespace(api, name):
 def test_methods_that_a_path_does_not_take(api, method, path, expected):
     """A path that does not take a method says so."""
     answer = api.send(method, path, {})
-    assert answer.error == (expected, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    assert answer.error == (
+        expected,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )
 
 
 NAMES = {
@@ -229,11 +259,27 @@ def test_service_names_are_labels(room):
     ("metadata", "field", "text"),
     [
         ({"labels": {"a b": "c"}}, "metadata.labels", "name part must consist of alphanumeric characters"),
-        ({"labels": {"a": "b c"}}, "metadata.labels", "a valid label must be an empty string or consist of alphanumeric characters"),
+        (
+            {"labels": {"a": "b c"}},
+            "metadata.labels",
+            "a valid label must be an empty string or consist of alphanumeric characters",
+        ),
         ({"labels": {"a": "x" * 64}}, "metadata.labels", "must be no more than 63 bytes"),
-        ({"annotations": {"A b": "c"}}, "metadata.annotations", "name part must consist of alphanumeric characters"),
-        ({"finalizers": ["nonsense"]}, "metadata.finalizers[0]", "name is neither a standard finalizer name nor is it fully qualified"),
-        ({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": ""}]}, "metadata.ownerReferences.uid", "must not be empty"),
+        (
+            {"annotations": {"A b": "c"}},
+            "metadata.annotations",
+            "name part must consist of alphanumeric characters",
+        ),
+        (
+            {"finalizers": ["nonsense"]},
+            "metadata.finalizers[0]",
+            "name is neither a standard finalizer name nor is it fully qualified",
+        ),
+        (
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": ""}]},
+            "metadata.ownerReferences.uid",
+            "must not be empty",
+        ),
     ],
     ids=["label-key", "label-value", "label-length", "annotation-key", "finalizer", "owner-uid"],
 )
@@ -248,7 +294,9 @@ def test_metadata_that_is_wrong(room, name, metadata, field, text):
 def test_two_controllers(room, name):
     """At most one owner controls."""
     owner = {"apiVersion": "v1", "kind": "Pod", "uid": "u", "controller": True}
-    answer = room.create("configmaps", config_map(name, ownerReferences=[owner | {"name": "a"}, owner | {"name": "b"}]))
+    answer = room.create(
+        "configmaps", config_map(name, ownerReferences=[owner | {"name": "a"}, owner | {"name": "b"}])
+    )
     assert answer.error[:2] == (422, "Invalid")
     assert "Only one reference can have Controller set to true" in answer.error[2]
 
@@ -278,15 +326,25 @@ def test_invalid_objects(pod_room, name, case):
     answer = pod_room.create(resource, {"metadata": {"name": name}} | body)
     assert (answer.status, answer.causes) == (422, causes)
     details = answer.json["details"]
-    assert (details["name"], details["kind"]) == (name, {"pods": "Pod", "services": "Service", "deployments": "Deployment"}[resource])
+    assert (details["name"], details["kind"]) == (
+        name,
+        {"pods": "Pod", "services": "Service", "deployments": "Deployment"}[resource],
+    )
 
 
 def test_an_error_of_one_cause(pod_room, name):
     """The message of one cause is the cause's; of several, a list in brackets."""
-    one = pod_room.create("services", {"metadata": {"name": name}, "spec": {"type": "Magic", "ports": [{"port": 1}]}})
-    two = pod_room.create("services", {"metadata": {"name": name}, "spec": {"ports": [{"port": 1}, {"port": 2}]}})
+    one = pod_room.create(
+        "services", {"metadata": {"name": name}, "spec": {"type": "Magic", "ports": [{"port": 1}]}}
+    )
+    two = pod_room.create(
+        "services", {"metadata": {"name": name}, "spec": {"ports": [{"port": 1}, {"port": 2}]}}
+    )
     assert one.error[2].startswith(f'Service "{name}" is invalid: spec.type: Unsupported value')
-    assert two.error[2] == f'Service "{name}" is invalid: [spec.ports[0].name: Required value, spec.ports[1].name: Required value]'
+    assert (
+        two.error[2]
+        == f'Service "{name}" is invalid: [spec.ports[0].name: Required value, spec.ports[1].name: Required value]'
+    )
 
 
 def deployment(room, name):
@@ -311,7 +369,10 @@ def test_kinds_without_generation(room, name):
 
 def test_status_is_not_for_the_main_resource(room, name):
     """A replacement of the object leaves its status alone."""
-    made = room.make("poddisruptionbudgets", {"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": name}}}})
+    made = room.make(
+        "poddisruptionbudgets",
+        {"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": name}}}},
+    )
     changed = room.patch("poddisruptionbudgets", name, "merge", {"status": {"disruptionsAllowed": 7}}).ok
     assert made["metadata"]["generation"] == 1
     assert changed["status"]["disruptionsAllowed"] == 0
@@ -326,14 +387,24 @@ def test_status_of_a_create_is_dropped(room, name):
 def test_spec_is_not_for_the_status(room, name):
     """A write of the status leaves the spec alone."""
     room.make("deployments", deployment(room, name))
-    changed = room.patch("deployments", name, "merge", {"spec": {"minReadySeconds": 9}, "status": {"collisionCount": 3}}, "status").ok
+    changed = room.patch(
+        "deployments",
+        name,
+        "merge",
+        {"spec": {"minReadySeconds": 9}, "status": {"collisionCount": 3}},
+        "status",
+    ).ok
     assert (changed["spec"].get("minReadySeconds"), changed["status"]["collisionCount"]) == (None, 3)
 
 
 def test_status_without_subresource(room, name):
     """A kind without a status has no such path."""
     room.make("configmaps", config_map(name))
-    assert room.get("configmaps", name, "status").error == (404, "NotFound", "the server could not find the requested resource")
+    assert room.get("configmaps", name, "status").error == (
+        404,
+        "NotFound",
+        "the server could not find the requested resource",
+    )
 
 
 def test_immutable_config_maps(room, name):
@@ -350,7 +421,17 @@ def test_immutable_config_maps(room, name):
 def test_selectors_of_a_deployment_are_for_good(room, name):
     """A Deployment's selector can not be changed."""
     room.make("deployments", deployment(room, name))
-    answer = room.patch("deployments", name, "merge", {"spec": {"selector": {"matchLabels": {"app": name, "b": "c"}}, "template": {"metadata": {"labels": {"b": "c"}}}}})
+    answer = room.patch(
+        "deployments",
+        name,
+        "merge",
+        {
+            "spec": {
+                "selector": {"matchLabels": {"app": name, "b": "c"}},
+                "template": {"metadata": {"labels": {"b": "c"}}},
+            }
+        },
+    )
     assert answer.error[:2] == (422, "Invalid")
     assert ("spec.selector", "FieldValueInvalid") in [each[:2] for each in answer.causes]
     assert "field is immutable" in answer.error[2]
@@ -362,13 +443,17 @@ def test_most_of_a_pod_is_for_good(pod_room, name):
     answer = pod_room.patch("pods", name, "merge", {"spec": {"hostname": "other"}})
     code, reason, message = answer.error
     assert (code, reason) == (422, "Invalid")
-    assert message.startswith(f'Pod "{name}" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)')
+    assert message.startswith(
+        f'Pod "{name}" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)'
+    )
 
 
 def test_the_image_of_a_pod_can_be_changed(pod_room, name):
     """An image can be changed in a pod that is there."""
     pod_room.make("pods", nowhere(pod(name, container(pod_room.image))))
-    changed = pod_room.patch("pods", name, "strategic", {"spec": {"containers": [{"name": "main", "image": "other:1"}]}})
+    changed = pod_room.patch(
+        "pods", name, "strategic", {"spec": {"containers": [{"name": "main", "image": "other:1"}]}}
+    )
     assert changed.ok["spec"]["containers"][0]["image"] == "other:1"
 
 
@@ -400,7 +485,15 @@ def test_defaults(pod_room, name, case):
     assert {key: spec.get(key) for key in expected} == expected
 
 
-@pytest.mark.parametrize(("image", "policy"), [("a", "Always"), ("a:latest", "Always"), ("a:1", "IfNotPresent"), ("a@sha256:" + "0" * 64, "IfNotPresent")])
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        ("a", "Always"),
+        ("a:latest", "Always"),
+        ("a:1", "IfNotPresent"),
+        ("a@sha256:" + "0" * 64, "IfNotPresent"),
+    ],
+)
 def test_pull_policies(pod_room, name, image, policy):
     """The pull policy follows from the tag."""
     made = pod_room.make("pods", nowhere(pod(name, {"name": "a", "image": image})))
@@ -409,9 +502,14 @@ def test_pull_policies(pod_room, name, image, policy):
 
 def test_defaults_of_a_container(pod_room, name):
     """A container writes its last words in /dev/termination-log."""
-    made = pod_room.make("pods", nowhere(pod(name, {"name": "a", "image": "a", "ports": [{"containerPort": 80}]})))
+    made = pod_room.make(
+        "pods", nowhere(pod(name, {"name": "a", "image": "a", "ports": [{"containerPort": 80}]}))
+    )
     (found,) = made["spec"]["containers"]
-    assert (found["terminationMessagePath"], found["terminationMessagePolicy"]) == ("/dev/termination-log", "File")
+    assert (found["terminationMessagePath"], found["terminationMessagePolicy"]) == (
+        "/dev/termination-log",
+        "File",
+    )
     assert (found["resources"], found["ports"]) == ({}, [{"containerPort": 80, "protocol": "TCP"}])
 
 
@@ -429,7 +527,12 @@ def test_tolerations_that_every_pod_has(pod_room, name):
     """A pod tolerates a node that is away for five minutes."""
     made = pod_room.make("pods", nowhere(pod(name, {"name": "a", "image": "a"})))
     assert made["spec"]["tolerations"] == [
-        {"key": f"node.kubernetes.io/{each}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+        {
+            "key": f"node.kubernetes.io/{each}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 300,
+        }
         for each in ("not-ready", "unreachable")
     ]
 
@@ -440,7 +543,11 @@ def test_the_token_that_every_pod_has(pod_room, name):
     (volume,) = made["spec"]["volumes"]
     (mount,) = made["spec"]["containers"][0]["volumeMounts"]
     assert re.fullmatch("kube-api-access-[a-z0-9]{5}", volume["name"])
-    assert mount == {"name": volume["name"], "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+    assert mount == {
+        "name": volume["name"],
+        "readOnly": True,
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+    }
 
 
 @pytest.mark.parametrize(("resources", "expected"), [
@@ -456,14 +563,21 @@ def test_quality_of_service(pod_room, name, resources, expected):
 
 def test_limits_are_requests(pod_room, name):
     """A limit without a request is one."""
-    made = pod_room.make("pods", nowhere(pod(name, {"name": "a", "image": "a", "resources": {"limits": {"cpu": "10m"}}})))
-    assert made["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "10m"}, "requests": {"cpu": "10m"}}
+    made = pod_room.make(
+        "pods", nowhere(pod(name, {"name": "a", "image": "a", "resources": {"limits": {"cpu": "10m"}}}))
+    )
+    assert made["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "10m"},
+        "requests": {"cpu": "10m"},
+    }
 
 
 @pytest.mark.parametrize(("given", "shown"), [("0.5", "500m"), ("1000m", "1"), ("2", "2"), ("1e3", "1e3")])
 def test_quantities_are_shortened(pod_room, name, given, shown):
     """A quantity is kept in its shortest form."""
-    made = pod_room.make("pods", nowhere(pod(name, {"name": "a", "image": "a", "resources": {"requests": {"cpu": given}}})))
+    made = pod_room.make(
+        "pods", nowhere(pod(name, {"name": "a", "image": "a", "resources": {"requests": {"cpu": given}}}))
+    )
     assert made["spec"]["containers"][0]["resources"]["requests"]["cpu"] == shown
 
 
@@ -476,7 +590,10 @@ def test_string_data_of_secrets(room, name):
 def test_secrets_of_a_type_need_their_keys(room, name):
     """A Secret of a known type has to hold what the type says."""
     answer = room.create("secrets", {"metadata": {"name": name}, "type": "kubernetes.io/tls"})
-    assert answer.causes == [("data[tls.crt]", "FieldValueRequired", "Required value"), ("data[tls.key]", "FieldValueRequired", "Required value")]
+    assert answer.causes == [
+        ("data[tls.crt]", "FieldValueRequired", "Required value"),
+        ("data[tls.key]", "FieldValueRequired", "Required value"),
+    ]
 
 
 def test_a_config_map_key(room, name):
@@ -493,7 +610,10 @@ def test_the_scale_of_a_deployment(room, name):
     assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {})
     assert scale["status"]["selector"] == f"app={name}"
     room.put("deployments", name, scale | {"spec": {"replicas": 0}}, "scale")
-    assert room.patch("deployments", name, "merge", {"spec": {"replicas": 1}}, "scale").ok["spec"]["replicas"] == 1
+    assert (
+        room.patch("deployments", name, "merge", {"spec": {"replicas": 1}}, "scale").ok["spec"]["replicas"]
+        == 1
+    )
     assert room.get("deployments", name).ok["spec"]["replicas"] == 1
 
 
@@ -501,7 +621,9 @@ def test_a_scale_below_zero(room, name):
     """A scale below zero is refused."""
     room.make("deployments", deployment(room, name))
     answer = room.patch("deployments", name, "merge", {"spec": {"replicas": -1}}, "scale")
-    assert answer.causes == [("spec.replicas", "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0")]
+    assert answer.causes == [
+        ("spec.replicas", "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0")
+    ]
 
 
 def test_creating_by_replacing(room, name):
@@ -525,7 +647,9 @@ def test_binding(pod_room, name):
     assert (first.status, first.json["status"]) == (201, "Success")
     found = pod_room.get("pods", name).ok
     assert found["spec"]["nodeName"] == "no-such-node"
-    assert [(each["type"], each["status"]) for each in found["status"]["conditions"]] == [("PodScheduled", "True")]
+    assert [(each["type"], each["status"]) for each in found["status"]["conditions"]] == [
+        ("PodScheduled", "True")
+    ]
     again = pod_room.api.post(pod_room.path("pods", name, "binding"), {"metadata": {"name": name}} | target)
     text = f'Operation cannot be fulfilled on pods/binding "{name}": pod {name} is already assigned to node "no-such-node"'
     assert again.error == (409, "Conflict", text)
