@@ -37,6 +37,19 @@ _SCALARS = {
     "number": Form.NUMBER,
     "boolean": Form.BOOLEAN,
 }
+# Forms that have no parts.
+_PLAIN = frozenset(
+    {
+        Form.STRING,
+        Form.INTEGER,
+        Form.NUMBER,
+        Form.BOOLEAN,
+        Form.TIME,
+        Form.QUANTITY,
+        Form.INT_OR_STRING,
+        Form.ANY,
+    }
+)
 # The bounds of Go's integers, by OpenAPI's name of their size.
 BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
@@ -44,17 +57,17 @@ BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 class Field:
     """One field of an object type, with what its place in the object adds to its type."""
 
-    __slots__ = ("default", "list_type", "map_keys", "merge_key", "name", "required", "strategies", "type")
+    __slots__ = ("default", "element", "merge_key", "name", "required", "strategies", "type")
 
     def __init__(self, name: str, schema: Json, types: Types, *, required: bool) -> None:
         self.name = name
+        # How sets of fields call it.
+        self.element = f"f:{name}"
         self.type = types.of(schema)
         self.required = required
         self.default = schema.get("default")
         self.strategies = frozenset(filter(None, schema.get("x-kubernetes-patch-strategy", "").split(",")))
         self.merge_key: str | None = schema.get("x-kubernetes-patch-merge-key")
-        self.list_type: str | None = schema.get("x-kubernetes-list-type")
-        self.map_keys: tuple[str, ...] = tuple(schema.get("x-kubernetes-list-map-keys", ()))
 
 
 class Type:
@@ -68,9 +81,14 @@ class Type:
         self.enum: tuple[str, ...] = tuple(schema.get("enum", ()))
         self.format: str = schema.get("format", "")
         self.bounds = BOUNDS.get(self.format)
-        self.atomic = schema.get("x-kubernetes-map-type") == "atomic"
+        # Whether it is owned and replaced as one: what has no parts, and what the schema says so of.
+        self.atomic = self.form in _PLAIN or _is_atomic(self.form, schema)
+        # The fields that tell the elements of a list apart: none for a set of plain values.
+        self.keys: tuple[str, ...] = tuple(schema.get("x-kubernetes-list-map-keys", ()))
         # The defaults that OpenAPI states for the fields, once `decoding` has asked for them.
         self.declared: list[tuple[str, Any]] | None = None
+        # What of an object of this type is there before anybody writes it, once `comparison` has asked for it.
+        self.blank: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"Type({self.name or self.form.value})"
@@ -128,6 +146,13 @@ def _form(name: str, schema: Json) -> Form:
     return _SCALARS.get(kind, Form.ANY) if isinstance(kind, str) else Form.ANY
 
 
+def _is_atomic(form: Form, schema: Json) -> bool:
+    """Return whether a list, map or struct is owned as one; only lists are, where the schema does not say."""
+    if form is Form.LIST:
+        return schema.get("x-kubernetes-list-type", "atomic") == "atomic"
+    return bool(schema.get("x-kubernetes-map-type") == "atomic")
+
+
 class Types:
     """All named types of one server."""
 
@@ -145,4 +170,10 @@ class Types:
     def of(self, schema: Json) -> Type:
         """Return the type that a schema stands for: the one it refers to, or one of its own."""
         reference = schema.get("$ref")
-        return Type("", schema, self) if reference is None else self.named(reference)
+        if reference is None:
+            return Type("", schema, self)
+        relation = schema.get("x-kubernetes-map-type")
+        if relation is None:
+            return self.named(reference)
+        # Of one field, an `ObjectReference` is taken apart although elsewhere it is not.
+        return Type(reference, self._schemas[reference] | {"x-kubernetes-map-type": relation}, self)

@@ -298,7 +298,7 @@ def test_types_carry_what_patches_ask_for() -> None:
     spec = CATALOGUE.types.named("io.k8s.api.core.v1.PodSpec")
     containers = spec.fields["containers"]
 
-    assert (containers.merge_key, containers.list_type, containers.map_keys) == ("name", "map", ("name",))
+    assert (containers.merge_key, containers.type.atomic, containers.type.keys) == ("name", False, ("name",))
     assert "merge" in containers.strategies
     assert containers.type.form is Form.LIST
     assert containers.type.item.name == "io.k8s.api.core.v1.Container"
