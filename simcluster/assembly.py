@@ -96,16 +96,17 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
 
     catalogue = schema.load(settings.version)
     registry = Registry(catalogue, clock=clock, chance=chance("names"), addresses=network.service_addresses)
-    create_bootstrap_objects(registry)
+    create_bootstrap_objects(registry.acting_as("kube-apiserver"))
     server = await serve(registry, port=settings.port, chance=chance("watches"))
     publish(registry, server.host, server.port)
     running = controllers.start(
         registry, settings.profile, rng=chance("controllers"), clock=clock,
         ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
     )  # fmt: skip
-    informers = Informers(registry)
+    of_kubelets = registry.acting_as("kubelet")
+    informers = Informers(of_kubelets)
     call_later = asyncio.get_running_loop().call_later
-    context = Context(registry, informers, settings.profile, chance("node"), clock, call_later)
+    context = Context(of_kubelets, informers, settings.profile, chance("node"), clock, call_later)
     spawner = Spawner(_modules_of(settings.images), stderr=_open_output(settings.directory))
     network.follow(context, spawner, settings.directory)
     await network.start()

@@ -225,13 +225,27 @@ class UnsupportedMediaType(StatusError):
         )
 
 
+class UnsupportedPatch(StatusError):
+    """415: the patch is of a type that the server does not know, which is all that a real one says."""
+
+    code, reason = 415, "UnsupportedMediaType"
+
+    def __init__(self) -> None:
+        super().__init__("415: Unsupported Media Type")
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the Status; its details are there, and empty."""
+        return super().as_object() | {"details": {}}
+
+
 class Invalid(StatusError):
     """422: the object breaks rules of its kind; `causes` say which, `kind` is `Kind[.group]`."""
 
     code, reason = 422, "Invalid"
 
     def __init__(self, kind: str, name: str, causes: Sequence[Cause]) -> None:
-        said = [f"{cause.field}: {cause.message}" for cause in causes]
+        # What two checks say alike is two causes, and said once.
+        said = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
         listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
         bare, _, group = kind.partition(".")
         about = {"name": name} if name else {}

@@ -14,12 +14,19 @@ from aiohttp import web
 
 from simcluster.apiserver import forms
 from simcluster.apiserver.calls import Call
-from simcluster.errors import BadRequest, Invalid, TooLarge, UnsupportedMediaType, unsupported
-from simcluster.registry import DeleteOptions, WriteOptions
+from simcluster.errors import (
+    BadRequest,
+    Invalid,
+    TooLarge,
+    UnsupportedMediaType,
+    forbidden,
+    required,
+    unsupported,
+)
+from simcluster.registry import DeleteOptions, WriteOptions, find_manager_faults, name_manager
 
 LARGEST = 3 * 1024 * 1024
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
-_LONGEST_MANAGER = 128
 # The last is how a real server words that none may be given.
 _PROPAGATIONS = ("Foreground", "Background", "Orphan", "nil")
 
@@ -74,27 +81,65 @@ def parse_yaml(body: bytes, kind: str) -> Any:
         ) from error
 
 
+def parse_applied(body: bytes) -> dict[str, Any]:
+    """Return what is applied: JSON or YAML, an object or nothing; BadRequest if it is neither."""
+    try:
+        applied = orjson.loads(body) if body.lstrip()[:1] in (b"{", b"[") else _load_yaml(body)
+    except orjson.JSONDecodeError:
+        applied = _load_yaml(body)
+    if applied is None:
+        return {}
+    if not isinstance(applied, dict):
+        found = {list: "array", str: "string", bool: "bool"}.get(type(applied), "number")
+        raise BadRequest(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
+            f"{found} into Go value of type map[string]interface {{}}"
+        )
+    return applied
+
+
+def _load_yaml(body: bytes) -> Any:
+    import yaml
+
+    try:
+        return orjson.loads(orjson.dumps(yaml.safe_load(body), default=_refuse))
+    except yaml.MarkedYAMLError as error:
+        raise BadRequest(
+            f"error decoding YAML: error converting YAML to JSON: yaml: {error.problem}"
+        ) from error
+    except (yaml.YAMLError, TypeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRequest(f"error decoding YAML: error converting YAML to JSON: yaml: {error}") from error
+
+
 def _refuse(value: object) -> None:
     raise TypeError(f"{value!r} has no form in JSON")
 
 
 def read_write_options(
-    query: Mapping[str, str], warnings: list[str], *, verb: str, agent: str
+    query: Mapping[str, str], warnings: list[str], *, verb: str, agent: str, apply: bool = False
 ) -> WriteOptions:
-    """Return the options of a write; its warnings are added to `warnings`."""
+    """Return the options of a write; its warnings are added to `warnings`. Invalid says all that is wrong."""
     kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}[verb]
-    validation = query.get("fieldValidation", "")
+    manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "")
+    force = read_flag(query, "force")
+    faults = []
+    if apply and not manager:
+        faults.append(required("fieldManager", "is required for apply patch"))
+    if verb == "patch" and not apply and "force" in query:
+        faults.append(forbidden("force", "may not be specified for non-apply patch"))
+    faults += find_manager_faults(manager, "fieldManager")
+    if query.get("dryRun", "") not in ("", "All"):
+        faults.append(unsupported("dryRun", [query["dryRun"]], ("All",)))
     if validation not in _VALIDATIONS:
-        raise Invalid(f"{kind}.meta.k8s.io", "", [unsupported("fieldValidation", validation, _VALIDATIONS)])
-    manager = query.get("fieldManager", "")
-    if len(manager) > _LONGEST_MANAGER:
-        raise BadRequest(f"fieldManager: Too long: may not be more than {_LONGEST_MANAGER} bytes")
+        faults.append(unsupported("fieldValidation", validation, _VALIDATIONS))
+    if faults:
+        raise Invalid(f"{kind}.meta.k8s.io", "", faults)
     chosen: Any = validation if validation else "Warn"
     return WriteOptions(
-        dry_run=read_dry_run(query, kind),
+        dry_run=query.get("dryRun") == "All",
         field_validation=chosen,
-        field_manager=manager if manager else agent.partition("/")[0],
-        force=read_flag(query, "force"),
+        field_manager=manager if manager else name_manager(agent),
+        force=force,
         warn=warnings.append,
     )
 

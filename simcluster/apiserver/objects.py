@@ -25,7 +25,7 @@ from simcluster.apiserver.listing import (
     wait_for_revision,
 )
 from simcluster.apiserver.watching import Encoder, Feed, encode_error, encode_plain
-from simcluster.errors import BadRequest, Expired, NotFound, UnsupportedMediaType
+from simcluster.errors import BadRequest, Expired, NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
 from simcluster.registry import Object, Registry, Subscription
 from simcluster.selectors import FieldTerm, Selector
@@ -36,6 +36,7 @@ _PATCH_TYPES: dict[str, PatchType] = {
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
 }
+_APPLY = "application/apply-patch+yaml"
 _LISTED = ("Table", "PartialObjectMetadataList")
 _WATCHED = ("Table", "PartialObjectMetadata")
 # Kinds whose deletion is answered with the object, not with a Status.
@@ -142,9 +143,11 @@ class Objects:
 
     async def patch(self, call: Call) -> web.Response:
         """Change an object, or what a subresource shows of it."""
+        if call.request.content_type == _APPLY:
+            return await self._apply(call)
         kind = _PATCH_TYPES.get(call.request.content_type)
         if kind is None:
-            raise UnsupportedMediaType(_PATCH_TYPES)
+            raise UnsupportedPatch
         patch = _parse_patch(await bodies.read_bytes(call.request))
         options = bodies.read_write_options(call.query, call.warnings, verb="patch", agent=_agent(call))
         target = call.target
@@ -158,6 +161,23 @@ class Objects:
             options=options,
         )
         return self._written(call, patched)
+
+    async def _apply(self, call: Call) -> web.Response:
+        """Make of an object what somebody wants of it; create it if it is not there."""
+        target = call.target
+        body = await bodies.read_bytes(call.request)
+        options = bodies.read_write_options(
+            call.query, call.warnings, verb="patch", agent=_agent(call), apply=True
+        )
+        applied, is_new = self._registry.apply(
+            target.resource,
+            target.namespace,
+            target.name,
+            bodies.parse_applied(body),
+            subresource=_subresource(call),
+            options=options,
+        )
+        return self._written(call, applied, status=201 if is_new else 200)
 
     async def delete(self, call: Call) -> web.Response:
         """Delete an object, or begin to."""
@@ -289,7 +309,7 @@ async def _only(line: bytes) -> Any:
 
 
 def _agent(call: Call) -> str:
-    return call.request.headers.get("User-Agent", "unknown")
+    return call.request.headers.get("User-Agent", "")
 
 
 def _subresource(call: Call) -> str | None:

@@ -24,7 +24,7 @@ class Scheduler:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._registry = context.registry
+        self._registry = context.registry.acting_as("kube-scheduler")
         self._pods = context.informers.of("pods")
         self._nodes = context.informers.of("nodes")
         self._load: Counter[str] = Counter()

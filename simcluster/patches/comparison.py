@@ -119,9 +119,7 @@ def _collect(type_: Type, value: Any) -> Fields:
         for key, each in value.items():
             field = fields.get(key)
             if field is not None:
-                node[field.element] = (
-                    LEAF if field.type.atomic or not each else _collect(field.type, each)
-                )
+                node[field.element] = LEAF if field.type.atomic or not each else _collect(field.type, each)
     return node
 
 

@@ -102,16 +102,19 @@ def without(fields: Fields, dropped: Fields) -> Fields:
     """Return a set without the members of `dropped` and all that lies below them."""
     if not dropped or not fields:
         return fields
+    left = _cut(fields, dropped)
+    return LEAF if left is None else left
+
+
+def _cut(node: Fields, dropped: Fields) -> Fields | None:
+    if not node or _is_member(dropped):
+        return None if _is_member(dropped) else node
     left: Fields = {}
-    for key, node in fields.items():
-        cut = dropped.get(key)
-        if cut is None:
-            left[key] = node
-        elif not _is_member(cut):
-            rest = without(node, cut) if node else node
-            if rest or not node:
-                left[key] = rest
-    return _close(left, member=MEMBER in left) or LEAF
+    for key, child in node.items():
+        rest = _cut(child, dropped[key]) if key in dropped else child
+        if rest is not None:
+            left[key] = rest
+    return _close(left, member=MEMBER in left)
 
 
 def read_fields(value: Any) -> Fields:

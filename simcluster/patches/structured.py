@@ -16,6 +16,7 @@ from simcluster.patches.fieldset import LEAF, MEMBER, Fields, show_element
 from simcluster.patches.strategic import show_go
 from simcluster.schema import Form, Type
 
+
 def merge(type_: Type, live: Any, applied: Any) -> Any:
     """Return a value of a type with what is applied to it merged in."""
     if type_.atomic or not live:
@@ -109,24 +110,25 @@ def _part_of(type_: Type, element: str) -> Type | None:
     return type_.item
 
 
-def find_misfit(type_: Type, value: Any) -> str | None:
-    """Return why an applied value does not fit its type, as `.spec.replicas: expected numeric …`; None if it does."""
-    found = _find_misfit(type_, value)
-    return None if found is None else f"{found[0]}: {found[1]}" if found[0] else found[1]
-
-
-def _find_misfit(type_: Type, value: Any) -> tuple[str, str] | None:
+def find_misfits(type_: Type, value: Any) -> list[tuple[str, str]]:
+    """Return where an applied value does not fit its type, and why: `.spec.replicas`, `expected numeric …`."""
     if value is None:
-        return None
+        return []
     form = type_.form
     if form is Form.LIST:
-        return _misfit_in_list(type_, value)
+        return _find_in_list(type_, value)
     if form in (Form.OBJECT, Form.MAP):
-        return _misfit_in_map(type_, value)
+        return _find_in_map(type_, value)
     wanted = _WANTED.get(form)
     if wanted is None or value.__class__ in wanted[0]:
-        return None
-    return "", f"{wanted[1]}, got {_show(value, form)}"
+        return []
+    return [("", f"{wanted[1]}, got {_show(value, form)}")]
+
+
+def show_misfits(found: list[tuple[str, str]]) -> str:
+    """Return the text for an error that tells of all of them."""
+    lines = [f"{at}: {why}" if at else why for at, why in found]
+    return lines[0] if len(lines) == 1 else "\n  ".join(["errors:", *lines])
 
 
 _SCALARS = (str, int, float, bool)
@@ -152,12 +154,15 @@ def _show(value: Any, form: Form) -> str:
         }
         return kinds.get(type(value), "nil")
     shown = show_go(value)
-    return f"&value.valueUnstructured{{Value:{shown}}}" if form in (Form.STRING, Form.TIME) else f"&{{{shown}}}"
+    return (
+        f"&value.valueUnstructured{{Value:{shown}}}" if form in (Form.STRING, Form.TIME) else f"&{{{shown}}}"
+    )
 
 
-def _misfit_in_list(type_: Type, value: Any) -> tuple[str, str] | None:
+def _find_in_list(type_: Type, value: Any) -> list[tuple[str, str]]:
     if not isinstance(value, list):
-        return "", f"expected list, got &{{{show_go(value)}}}"
+        return [("", f"expected list, got &{{{show_go(value)}}}")]
+    found: list[tuple[str, str]] = []
     seen: set[str] = set()
     for index, each in enumerate(value):
         name = f"i:{index}"
@@ -165,28 +170,25 @@ def _misfit_in_list(type_: Type, value: Any) -> tuple[str, str] | None:
             try:
                 name = name_element(type_, each)
             except ValueError as error:
-                return "", f"element {index}: {error}"
+                return [*found, ("", f"element {index}: {error}")]
             if name in seen:
-                return "", f"duplicate entries for key {show_element(name)}"
+                found.append(("", f"duplicate entries for key {show_element(name)}"))
             seen.add(name)
-        found = _find_misfit(type_.item, each)
-        if found is not None:
-            return show_element(name) + found[0], found[1]
-    return None
+        found += [(show_element(name) + at, why) for at, why in find_misfits(type_.item, each)]
+    return found
 
 
-def _misfit_in_map(type_: Type, value: Any) -> tuple[str, str] | None:
+def _find_in_map(type_: Type, value: Any) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
-        return "", f"expected map, got &{{{show_go(value)}}}"
+        return [("", f"expected map, got &{{{show_go(value)}}}")]
+    found: list[tuple[str, str]] = []
     for key, each in value.items():
         if type_.form is Form.MAP:
             part = type_.item
         else:
             field = type_.fields.get(key)
             if field is None:
-                return f".{key}", "field not declared in schema"
+                return [*found, (f".{key}", "field not declared in schema")]
             part = field.type
-        found = _find_misfit(part, each)
-        if found is not None:
-            return f".{key}{found[0]}", found[1]
-    return None
+        found += [(f".{key}{at}", why) for at, why in find_misfits(part, each)]
+    return found

@@ -2,6 +2,7 @@
 
 from simcluster.patches import PatchType
 from simcluster.registry.instants import format_time, parse_time
+from simcluster.registry.naming import find_manager_faults, name_manager
 from simcluster.registry.options import DeleteOptions, WriteOptions
 from simcluster.registry.registry import Registry
 from simcluster.registry.services import Addresses
@@ -17,6 +18,8 @@ __all__ = [
     "Registry",
     "Subscription",
     "WriteOptions",
+    "find_manager_faults",
     "format_time",
+    "name_manager",
     "parse_time",
 ]

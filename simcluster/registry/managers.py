@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from simcluster.errors import BadRequest, StatusError
 from simcluster.patches.application import LAST_APPLIED, apply
 from simcluster.patches.comparison import Comparison, begin, compare
-from simcluster.patches.fieldset import LEAF, Fields, without
+from simcluster.patches.fieldset import LEAF, Fields, intersect, subtract, without
 from simcluster.patches.ownership import (
     Entry,
     Operation,
@@ -24,9 +26,10 @@ from simcluster.patches.ownership import (
     track,
     write_entries,
 )
-from simcluster.patches.structured import find_misfit
+from simcluster.patches.structured import find_misfits, show_misfits
 from simcluster.registry.options import WriteOptions
-from simcluster.schema import Resource
+from simcluster.registry.scale import rescale, show_scale
+from simcluster.schema import Resource, Type
 
 Object = dict[str, Any]
 
@@ -34,6 +37,7 @@ Object = dict[str, Any]
 _BEFORE = "before-first-apply"
 _STATUS: Fields = {"f:status": LEAF}
 _SPEC: Fields = {"f:spec": LEAF}
+_REPLICAS: Fields = {"f:spec": {"f:replicas": LEAF}}
 # What a write to /status does not reach beside the spec.
 _PODS: Fields = {"f:deletionTimestamp": LEAF, "f:ownerReferences": LEAF}
 _BESIDE_STATUS: dict[str, Fields] = {
@@ -49,7 +53,6 @@ def track_write(
     kind: Resource,
     old: Object | None,
     new: Object,
-    sent: Any,
     *,
     subresource: str | None,
     options: WriteOptions,
@@ -57,9 +60,10 @@ def track_write(
 ) -> None:
     """Give `new`, as its writer sent it and before anything is filled in, the managedFields after the write.
 
-    `sent` is what the writer said of them, None if nothing.
+    What it says of them itself is taken for what the writer says.
     """
     metadata = new["metadata"]
+    sent = metadata.get("managedFields")
     live = None if old is None else old["metadata"].get("managedFields")
     entries = _choose(kind, live, None if sent is live or subresource else sent)
     if old is not None and not entries:
@@ -68,6 +72,8 @@ def track_write(
         return
     comparison = _compare(kind, begin(kind.type) if old is None else old, new, subresource)
     tracked = track(entries, comparison, _writer(kind, "Update", subresource, options), now)
+    if subresource == "scale":
+        tracked = [_timeless(each) for each in tracked]
     if tracked is entries and live is not None and (sent is None or sent is live):
         metadata["managedFields"] = live
     elif tracked:
@@ -86,7 +92,7 @@ def apply_write(
     now: str,
 ) -> Object:
     """Return the object that an applied one makes of `old`, with its managedFields; ApplyConflict, BadRequest."""
-    _check_applied(kind, applied)
+    _check_applied(kind.api_version, kind.kind, kind.type, applied)
     blank = {"kind": kind.kind, "apiVersion": kind.api_version, **begin(kind.type)}
     live = blank if old is None else {**old, "metadata": _unmanaged(old["metadata"])}
     entries = [] if old is None else _choose(kind, old["metadata"].get("managedFields"), None)
@@ -110,6 +116,42 @@ def apply_write(
     if options.field_manager == "kubectl" and metadata.get("annotations", {}).get(LAST_APPLIED):
         metadata["annotations"] = metadata["annotations"] | {LAST_APPLIED: _last_applied(applied)}
     return {**new, "metadata": metadata}
+
+
+def apply_scale(
+    type_: Type, kind: Resource, old: Object, applied: Any, options: WriteOptions, now: str
+) -> Object:
+    """Return a workload after a Scale, of `type_`, was applied to it, with its managedFields."""
+    _check_applied("autoscaling/v1", "Scale", type_, applied)
+    entries = [
+        each._replace(writer=each.writer._replace(api_version="autoscaling/v1"), fields=_REPLICAS)
+        for each in read_entries(old["metadata"].get("managedFields") or (), kind.api_version)
+        if intersect(each.fields, _REPLICAS)
+    ]
+    writer = Writer(options.field_manager, "Apply", "autoscaling/v1", "scale")
+    scale, entries = apply(
+        type_, show_scale(old), applied, entries, writer, ignored=_STATUS, force=options.force, now=now
+    )
+    new = rescale(old, scale)
+    new["metadata"]["managedFields"] = write_entries(_own_replicas(kind, old, entries))
+    return new
+
+
+def _own_replicas(kind: Resource, old: Object, of_scale: list[Entry]) -> list[Entry]:
+    """Return the entries of a workload whose replicas belong to those who own them in its Scale."""
+    owners = {each.writer._replace(api_version=kind.api_version) for each in of_scale}
+    entries = []
+    for each in read_entries(old["metadata"].get("managedFields") or (), kind.api_version):
+        fields = each.fields if each.writer in owners else subtract(each.fields, _REPLICAS)
+        owners.discard(each.writer)
+        if fields:
+            entries.append(_timeless(each._replace(fields=fields)))
+    return entries + [Entry(writer, _REPLICAS, None) for writer in owners]
+
+
+def _timeless(entry: Entry) -> Entry:
+    """Return an entry as a write to /scale leaves it: those of /scale lose their time on a real server."""
+    return entry._replace(time=None) if entry.writer.subresource == "scale" else entry
 
 
 def keep_times(old: Object, new: Object) -> Object:
@@ -158,29 +200,29 @@ def _unmanaged(metadata: Object) -> Object:
     return {key: value for key, value in metadata.items() if key != "managedFields"}
 
 
-def _check_applied(kind: Resource, applied: Any) -> None:
+def _check_applied(api_version: str, kind: str, type_: Type, applied: Any) -> None:
     """Refuse an applied object of another kind, with managedFields, or that does not fit its type."""
     version, said = str(applied.get("apiVersion", "")), str(applied.get("kind", ""))
-    if (version, said) != (kind.api_version, kind.kind):
-        group_version = version if "/" in version else f"/{version}"
-        raise BadRequest(f"invalid object type: {group_version}, Kind={said}")
+    shown = f"{version if '/' in version else f'/{version}'}, Kind={said}"
+    if (version, said) != (api_version, kind):
+        raise BadRequest(f"invalid object type: {shown}")
     metadata = applied.get("metadata")
     named = metadata if isinstance(metadata, dict) else {}
     if named.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    misfit = find_misfit(kind.type, applied)
-    if misfit is not None:
-        group_version = version if "/" in version else f"/{version}"
-        about = f"{named.get('namespace', '')}/{named.get('name', '')}; {group_version}, Kind={said}"
-        raise StatusError(f"failed to create typed patch object ({about}): {misfit}", reason="")
+    misfits = find_misfits(type_, applied)
+    if misfits:
+        about = f"{named.get('namespace', '')}/{named.get('name', '')}; {shown}"
+        raise StatusError(
+            f"failed to create typed patch object ({about}): {show_misfits(misfits)}", reason=""
+        )
 
 
 def _last_applied(applied: Object) -> str:
-    # Only kubectl's apply comes here, and only after a client-side one.
-    import orjson
-
     metadata = dict(applied["metadata"])
-    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key != LAST_APPLIED}
+    annotations = {
+        key: value for key, value in metadata.get("annotations", {}).items() if key != LAST_APPLIED
+    }
     if "annotations" in metadata:
         metadata["annotations"] = annotations
     return orjson.dumps({**applied, "metadata": metadata}, option=orjson.OPT_SORT_KEYS).decode() + "\n"

@@ -53,6 +53,8 @@ _LABEL_VALUE_TEXT = (
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 GENERATED = 5
 LONGEST_BASE = 63 - GENERATED
+# Bytes of the name of a field manager.
+LONGEST_MANAGER = 128
 
 
 def _matcher(pattern: str, text: str, longest: int) -> Callable[[str], list[str]]:
@@ -165,6 +167,26 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cause]:
             text = f"no new finalizers can be added if the object is being deleted, found new finalizers [{listed}]"
             found.append(forbidden("metadata.finalizers", text))
     return found
+
+
+def find_manager_faults(manager: str, at: str) -> list[Cause]:
+    """Return what is wrong with the name of a field manager."""
+    found: list[Cause] = []
+    if len(manager.encode()) > LONGEST_MANAGER:
+        found.append(
+            Cause("FieldValueTooLong", f"Too long: may not be more than {LONGEST_MANAGER} bytes", at)
+        )
+    for index, char in enumerate(manager):
+        if not char.isprintable():
+            text = f"invalid character U+{ord(char):04X} (at position {index})"
+            found.append(invalid(at, manager, text))
+    return found
+
+
+def name_manager(agent: str) -> str:
+    """Return who writes, for a client that does not say: its User-Agent up to the first slash."""
+    named = "".join(char for char in agent.partition("/")[0] if char.isprintable())
+    return named.encode()[:LONGEST_MANAGER].decode(errors="ignore")
 
 
 def generate_name(base: str, chance: random.Random) -> str:

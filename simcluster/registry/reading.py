@@ -20,12 +20,30 @@ def read(kind: Resource, obj: Any, options: WriteOptions) -> Object:
     if not isinstance(obj, dict):
         raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
     _check_identity(kind, obj)
+    sent = _managed_by(obj)
+    if sent is not None:
+        # They are read for what they are by `managers`; a store full of them is not copied with every write.
+        obj = {
+            **obj,
+            "metadata": {key: obj["metadata"][key] for key in obj["metadata"] if key != "managedFields"},
+        }
     prefix = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
     decoded = _decode(kind.type, obj, prefix, options)
     decoded.pop("kind", None)
     decoded.pop("apiVersion", None)
-    decoded.setdefault("metadata", {}).pop("managedFields", None)
+    decoded.setdefault("metadata", {})
+    if sent is not None:
+        decoded["metadata"]["managedFields"] = sent
     return {"kind": kind.kind, "apiVersion": kind.api_version, **decoded}
+
+
+def _managed_by(obj: Object) -> list[Object] | None:
+    """Return the `managedFields` of an object if they have the form of such; what has not is left to be refused."""
+    metadata = obj.get("metadata")
+    sent = metadata.get("managedFields") if isinstance(metadata, dict) else None
+    if not isinstance(sent, list) or not all(isinstance(each, dict) for each in sent):
+        return None
+    return sent
 
 
 def drop_status(kind: Resource, obj: Object) -> Object:

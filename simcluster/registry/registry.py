@@ -10,6 +10,7 @@ and the controllers' work are not its part.
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from simcluster.registry import deletion, eviction, services
 from simcluster.registry.admission import check_namespace
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
+from simcluster.registry.managers import apply_scale, apply_write, keep_times, track_write
 from simcluster.registry.naming import find_changes, find_faults, generate_name, make_uid
 from simcluster.registry.options import DeleteOptions, WriteOptions
 from simcluster.registry.reading import drop_status, read, read_scale
@@ -44,7 +46,6 @@ from simcluster.store import Event, Key, Object, Record, Store
 
 Objects = list[Object]
 _ATTEMPTS = 8
-_USUAL = WriteOptions()
 # What of the metadata only the server writes.
 _SYSTEM = (
     "uid",
@@ -73,6 +74,7 @@ class Registry:
         self.addresses = addresses
         self.clock = clock
         self._chance = chance
+        self.usual = WriteOptions()
 
     @property
     def revision(self) -> int:
@@ -132,12 +134,26 @@ class Registry:
         """Forget the history up to a revision: watches and lists from before it are Expired."""
         self.store.compact(revision)
 
+    def acting_as(self, manager: str) -> Registry:
+        """Return this registry for somebody inside the cluster, who then owns the fields that it writes."""
+        view = copy.copy(self)
+        view.usual = WriteOptions(field_manager=manager)
+        return view
+
     def create(
-        self, resource: str, namespace: str | None, obj: Any, *, options: WriteOptions = _USUAL
+        self, resource: str, namespace: str | None, obj: Any, *, options: WriteOptions | None = None
     ) -> Object:
         """Store a new object and return it as it was stored."""
         kind = self.resource(resource)
-        new = drop_status(kind, read(kind, obj, options))
+        options = self.usual if options is None else options
+        new = read(kind, obj, options)
+        self._track(kind, None, new, None, options)
+        return self._create(kind, namespace, new, options)
+
+    def _create(self, kind: Resource, namespace: str | None, given: Object, options: WriteOptions) -> Object:
+        resource = kind.name
+        new = drop_status(kind, given)
+        is_named = "name" in new["metadata"]
         self._place(kind, namespace, new)
         check_namespace(kind, new["metadata"], self.store)
         if new["metadata"].pop("resourceVersion", None):
@@ -147,11 +163,7 @@ class Registry:
             key = self._key(resource, new["metadata"].get("namespace"), new["metadata"].get("name", ""))
             if self.store.get(key) is None:
                 break
-            if (
-                "generateName" not in new["metadata"]
-                or obj["metadata"].get("name")
-                or attempt == _ATTEMPTS - 1
-            ):
+            if is_named or attempt == _ATTEMPTS - 1:
                 raise AlreadyExists(resource, key.name)
             del new["metadata"]["name"]
         self._begin(kind, new)
@@ -170,19 +182,23 @@ class Registry:
         obj: Any,
         *,
         subresource: str | None = None,
-        options: WriteOptions = _USUAL,
+        options: WriteOptions | None = None,
     ) -> Object:
         """Replace an object (or what a subresource shows of it) and return what is stored then.
 
         Conflict if `obj` carries a resourceVersion that is not the newest.
         """
         kind = self.resource(resource)
+        options = self.usual if options is None else options
         old = self.get(resource, namespace, name)
         if subresource == "scale":
             scale = read_scale(self._scale_type(), obj, options)
-            return show_scale(self._replace(kind, old, rescale(old, scale), None, options))
+            given = rescale(old, scale)
+            self._track(kind, old, given, subresource, options)
+            return show_scale(self._replace(kind, old, given, None, options))
         given = read(kind, obj, options)
         self._require_same(kind, given, namespace, name)
+        self._track(kind, old, given, subresource, options)
         return self._replace(kind, old, given, subresource, options)
 
     def patch(
@@ -194,18 +210,49 @@ class Registry:
         patch_type: PatchType,
         *,
         subresource: str | None = None,
-        options: WriteOptions = _USUAL,
+        options: WriteOptions | None = None,
     ) -> Object:
         """Change an object (or what a subresource shows of it) by a patch and return what is stored then."""
         kind = self.resource(resource)
         shown = self.get(resource, namespace, name, subresource=subresource)
         type_ = self._scale_type() if subresource == "scale" else kind.type
         patched = apply_patch(shown, patch, patch_type, type_)
+        _require_same_uid(kind, shown, patched)
         try:
             return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
         except Unreadable as error:
             sent = show_patch(patch, patched, patch_type)
             raise Invalid("", "", [invalid("patch", sent, error.why)]) from error
+
+    def apply(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        applied: Any,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions,
+    ) -> tuple[Object, bool]:
+        """Apply what somebody wants of an object; return what is stored then, and whether it is new."""
+        kind = self.resource(resource)
+        now = format_time(self.clock())
+        record = self.store.get(self._key(resource, namespace, name))
+        if record is None and subresource == "scale":
+            raise NotFound(resource, name)
+        old = None if record is None else record.object
+        if subresource == "scale" and old is not None:
+            given = apply_scale(self._scale_type(), kind, old, applied, options, now)
+            return show_scale(self._replace(kind, old, given, None, options)), False
+        merged = apply_write(kind, old, applied, subresource=subresource, options=options, now=now)
+        given = read(kind, merged, options)
+        self._require_same(kind, given, namespace, name)
+        if old is not None:
+            _require_same_uid(kind, old, given)
+        else:
+            given["metadata"].pop("resourceVersion", None)
+            return self._create(kind, namespace, given, options), True
+        return self._replace(kind, old, given, subresource, options), False
 
     def delete(
         self,
@@ -273,12 +320,18 @@ class Registry:
         self._require_newest(kind, old, given)
         new = combine(kind.name, old, given, subresource)
         self._keep_system_metadata(new["metadata"], old["metadata"])
+        managed = given["metadata"].get("managedFields")
+        if managed is not None:
+            new["metadata"]["managedFields"] = managed
+        else:
+            new["metadata"].pop("managedFields", None)
         rules = rules_of(kind.name)
         if subresource is None:
             rules.prepare(new, old, self)
             if rules.generation and _spec_of(new) != _spec_of(old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._check(kind, new, old, subresource)
+        new = keep_times(old, new)
         if options.dry_run:
             return new
         if kind.name == "services":
@@ -287,6 +340,12 @@ class Registry:
         if deletion.is_removed(kind.name, new):
             return self._remove(kind, key, new)
         return self.store.put(key, new).object
+
+    def _track(
+        self, kind: Resource, old: Object | None, new: Object, subresource: str | None, options: WriteOptions
+    ) -> None:
+        now = format_time(self.clock())
+        track_write(kind, old, new, subresource=subresource, options=options, now=now)
 
     def _remove(self, kind: Resource, key: Key, last: Object) -> Object:
         removed = self.store.remove(key, last).object
@@ -371,6 +430,15 @@ class Registry:
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:
         kind = self.resource(resource)
         return Key(resource, namespace if kind.namespaced and namespace is not None else "", name)
+
+
+def _require_same_uid(kind: Resource, old: Object, given: Object) -> None:
+    """Refuse a patch that changes the uid; in a replacement it is a precondition."""
+    uid = (given.get("metadata") or {}).get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        # A real server finds it twice.
+        faults = [invalid("metadata.uid", uid, "field is immutable")] * 2
+        raise Invalid(kind.qualified_kind, old["metadata"]["name"], faults)
 
 
 def _spec_of(obj: Object) -> Object:

@@ -149,8 +149,9 @@ def _form(name: str, schema: Json) -> Form:
 def _is_atomic(form: Form, schema: Json) -> bool:
     """Return whether a list, map or struct is owned as one; only lists are, where the schema does not say."""
     if form is Form.LIST:
-        return schema.get("x-kubernetes-list-type", "atomic") == "atomic"
-    return bool(schema.get("x-kubernetes-map-type") == "atomic")
+        return schema.get("x-kubernetes-list-type") not in ("map", "set")
+    is_atomic: bool = schema.get("x-kubernetes-map-type") == "atomic"
+    return is_atomic
 
 
 class Types:
