@@ -100,7 +100,7 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     server = await serve(registry, port=settings.port, chance=chance("watches"))
     publish(registry, server.host, server.port)
     running = controllers.start(
-        registry, settings.profile, rng=chance("controllers"), clock=clock,
+        registry.acting_as("kube-controller-manager"), settings.profile, rng=chance("controllers"), clock=clock,
         ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
     )  # fmt: skip
     of_kubelets = registry.acting_as("kubelet")

@@ -68,7 +68,6 @@ def start(
     `clock` gives seconds since the epoch; `ca_certificate` is PEM text, for every namespace's
     `kube-root-ca.crt`; `slice_size` is the most endpoints that an EndpointSlice gets. ValueError if it is 0.
     """
-    registry = registry.acting_as("kube-controller-manager")
     informers = Informers(registry)
     call_later = asyncio.get_running_loop().call_later
     context = Context(registry, informers, profile, rng, clock, call_later)

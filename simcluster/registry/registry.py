@@ -18,8 +18,6 @@ from typing import Any
 
 from simcluster.errors import (
     AlreadyExists,
-    BadRequest,
-    Conflict,
     Invalid,
     NotFound,
     ResourceNotFound,
@@ -29,7 +27,7 @@ from simcluster.errors import (
     invalid,
 )
 from simcluster.patches import PatchType, apply_patch, show_patch
-from simcluster.registry import deletion, eviction, services
+from simcluster.registry import deletion, eviction, identity, services
 from simcluster.registry.admission import check_namespace
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
@@ -46,15 +44,6 @@ from simcluster.store import Event, Key, Object, Record, Store
 
 Objects = list[Object]
 _ATTEMPTS = 8
-# What of the metadata only the server writes.
-_SYSTEM = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-)
 
 
 class Registry:
@@ -154,7 +143,7 @@ class Registry:
         resource = kind.name
         new = drop_status(kind, given)
         is_named = "name" in new["metadata"]
-        self._place(kind, namespace, new)
+        identity.place(kind, namespace, new)
         check_namespace(kind, new["metadata"], self.store)
         if new["metadata"].pop("resourceVersion", None):
             raise StatusError("resourceVersion should not be set on objects to be created", reason="")
@@ -197,7 +186,7 @@ class Registry:
             self._track(kind, old, given, subresource, options)
             return show_scale(self._replace(kind, old, given, None, options))
         given = read(kind, obj, options)
-        self._require_same(kind, given, namespace, name)
+        identity.require_same(kind, given, namespace, name)
         self._track(kind, old, given, subresource, options)
         return self._replace(kind, old, given, subresource, options)
 
@@ -217,7 +206,7 @@ class Registry:
         shown = self.get(resource, namespace, name, subresource=subresource)
         type_ = self._scale_type() if subresource == "scale" else kind.type
         patched = apply_patch(shown, patch, patch_type, type_)
-        _require_same_uid(kind, shown, patched)
+        identity.require_same_uid(kind, shown, patched)
         try:
             return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
         except Unreadable as error:
@@ -246,9 +235,9 @@ class Registry:
             return show_scale(self._replace(kind, old, given, None, options)), False
         merged = apply_write(kind, old, applied, subresource=subresource, options=options, now=now)
         given = read(kind, merged, options)
-        self._require_same(kind, given, namespace, name)
+        identity.require_same(kind, given, namespace, name)
         if old is not None:
-            _require_same_uid(kind, old, given)
+            identity.require_same_uid(kind, old, given)
         else:
             given["metadata"].pop("resourceVersion", None)
             return self._create(kind, namespace, given, options), True
@@ -317,9 +306,9 @@ class Registry:
     def _replace(
         self, kind: Resource, old: Object, given: Object, subresource: str | None, options: WriteOptions
     ) -> Object:
-        self._require_newest(kind, old, given)
+        identity.require_newest(kind, old, given)
         new = combine(kind.name, old, given, subresource)
-        self._keep_system_metadata(new["metadata"], old["metadata"])
+        identity.keep_system_metadata(new["metadata"], old["metadata"])
         managed = given["metadata"].get("managedFields")
         if managed is not None:
             new["metadata"]["managedFields"] = managed
@@ -354,46 +343,8 @@ class Registry:
             release(removed, self)
         return removed
 
-    def _require_newest(self, kind: Resource, old: Object, given: Object) -> None:
-        name = old["metadata"]["name"]
-        version = given["metadata"].get("resourceVersion")
-        if not version:
-            if not rules_of(kind.name).unconditional:
-                fault = invalid("metadata.resourceVersion", 0, "must be specified for an update")
-                raise Invalid(kind.qualified_kind, name, [fault])
-        elif not version.isdigit():
-            text = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise Invalid(kind.qualified_kind, name, [invalid("metadata.resourceVersion", version, text)])
-        elif version != old["metadata"]["resourceVersion"]:
-            raise Conflict(kind.name, name)
-        uid = given["metadata"].get("uid")
-        if uid and uid != old["metadata"]["uid"]:
-            held = old["metadata"]["uid"]
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"
-            raise Conflict(kind.name, name, why)
-
     def _scale_type(self) -> Type:
         return self.catalogue.type_of("autoscaling", "v1", "Scale")
-
-    def _require_same(self, kind: Resource, given: Object, namespace: str | None, name: str) -> None:
-        """Refuse an object that is not the one the request is about."""
-        said = given["metadata"].setdefault("name", name)
-        if said != name:
-            raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
-        self._place(kind, namespace, given)
-
-    def _place(self, kind: Resource, namespace: str | None, obj: Object) -> None:
-        metadata = obj["metadata"]
-        if not kind.namespaced:
-            metadata.pop("namespace", None)
-            return
-        said = metadata.setdefault("namespace", namespace)
-        if namespace is not None and said != namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        if said is None:
-            raise BadRequest(f"{kind.name} are in namespaces, and none is given")
 
     def _name(self, metadata: Object) -> None:
         if "name" not in metadata and metadata.get("generateName"):
@@ -402,7 +353,7 @@ class Registry:
     def _begin(self, kind: Resource, new: Object) -> None:
         """Give a new object what every new object gets, and what its kind gives it."""
         metadata = new["metadata"]
-        for key in _SYSTEM:
+        for key in identity.SYSTEM:
             metadata.pop(key, None)
         rules = rules_of(kind.name)
         metadata["uid"] = make_uid(self._chance)
@@ -410,13 +361,6 @@ class Registry:
         if rules.generation:
             metadata["generation"] = 1
         rules.prepare(new, None, self)
-
-    def _keep_system_metadata(self, new: Object, old: Object) -> None:
-        for key in _SYSTEM:
-            if key in old:
-                new[key] = old[key]
-            else:
-                new.pop(key, None)
 
     def _check(self, kind: Resource, new: Object, old: Object | None, subresource: str | None = None) -> None:
         found = find_faults(kind.name, new["metadata"])
@@ -430,15 +374,6 @@ class Registry:
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:
         kind = self.resource(resource)
         return Key(resource, namespace if kind.namespaced and namespace is not None else "", name)
-
-
-def _require_same_uid(kind: Resource, old: Object, given: Object) -> None:
-    """Refuse a patch that changes the uid; in a replacement it is a precondition."""
-    uid = (given.get("metadata") or {}).get("uid")
-    if uid and uid != old["metadata"]["uid"]:
-        # A real server finds it twice.
-        faults = [invalid("metadata.uid", uid, "field is immutable")] * 2
-        raise Invalid(kind.qualified_kind, old["metadata"]["name"], faults)
 
 
 def _spec_of(obj: Object) -> Object:

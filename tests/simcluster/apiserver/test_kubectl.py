@@ -118,6 +118,55 @@ def test_a_field_that_is_misspelt_is_refused(kubectl: Kubectl) -> None:
     assert 'strict decoding error: unknown field "spec.replica"' in text
 
 
+def test_a_manifest_is_applied_by_the_server(kubectl: Kubectl) -> None:
+    """Another manager's field is a conflict that kubectl explains; --force-conflicts takes it."""
+    apply = ("apply", "--server-side", "-f", "-")
+    created = kubectl.run(*apply, text=MANIFEST)
+    assert created == "deployment.apps/greeter serverside-applied\nservice/greeter serverside-applied\n"
+    red = MANIFEST.replace("blue", "red")
+
+    refused = kubectl.run(*apply, "--field-manager=other", text=red, fails=True)
+    assert (
+        'conflict with "kubectl": .spec.template.spec.containers[name="server"].env[name="COLOR"].value'
+        in refused
+    )
+    kubectl.run(*apply, "--field-manager=other", "--force-conflicts", text=red)
+
+    assert "managedFields" not in kubectl.run("get", "deployment", "greeter", "-o", "yaml")
+    shown = kubectl.run("get", "deployment", "greeter", "-o", "yaml", "--show-managed-fields")
+    assert "manager: other" in shown
+    assert kubectl.run("diff", "--server-side", "--field-manager=other", "-f", "-", text=red) == ""
+
+
+def test_client_side_and_server_side_apply_follow_each_other(kubectl: Kubectl) -> None:
+    """What `kubectl apply` wrote is no conflict for `kubectl apply --server-side`, and the other way round."""
+    kubectl.run("apply", "-f", "-", text=MANIFEST)
+    kubectl.run("apply", "--server-side", "-f", "-", text=MANIFEST.replace("blue", "red"))
+    assert "configured" in kubectl.run("apply", "-f", "-", text=MANIFEST.replace("blue", "green"))
+
+    value = "{.spec.template.spec.containers[0].env[0].value}"
+    assert kubectl.run("get", "deployment", "greeter", "-o", f"jsonpath={value}") == "green"
+
+
+def test_an_object_is_edited_and_patched(kubectl: Kubectl, tmp_path: Path) -> None:
+    """An editor's change is stored; all three types of patch change the object."""
+    kubectl.run("apply", "-f", "-", text=MANIFEST)
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/replicas: 2/replicas: 3/' \"$1\"\n")
+    editor.chmod(0o755)
+    kubectl.environment["KUBE_EDITOR"] = str(editor)
+    assert "edited" in kubectl.run("edit", "deployment", "greeter")
+    for kind, patch in (
+        ("strategic", '{"metadata":{"labels":{"a":"1"}}}'),
+        ("merge", '{"metadata":{"labels":{"b":"1"}}}'),
+        ("json", '[{"op":"add","path":"/metadata/labels/c","value":"1"}]'),
+    ):
+        assert "patched" in kubectl.run("patch", "deployment", "greeter", "--type", kind, "-p", patch)
+
+    shown = kubectl.run("get", "deployment", "greeter", "-o", "jsonpath={.spec.replicas} {.metadata.labels}")
+    assert shown == '3 {"a":"1","app":"greeter","b":"1","c":"1"}'
+
+
 def test_deployments_are_shown_scaled_and_changed(kubectl: Kubectl) -> None:
     """get with its columns, wide and as JSON path; scale, set image, label, annotate, patch, rollout restart."""
     kubectl.run("apply", "-f", "-", text=MANIFEST)
