@@ -184,6 +184,15 @@ class Expired(StatusError):
         super().__init__(f"too old resource version: {asked} ({oldest})")
 
 
+class ListExpired(StatusError):
+    """410: the state that a list was asked for has been compacted away."""
+
+    code, reason = 410, "Expired"
+
+    def __init__(self) -> None:
+        super().__init__("The resourceVersion for the provided list is too old.")
+
+
 class ContinueExpired(StatusError):
     """410: a list can not be continued at its revision; `token` continues it at the newest."""
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simcluster.errors import BadRequest
+from simcluster.label_grammar import read_conditions
 
 Object = Mapping[str, Any]
 
@@ -80,109 +81,10 @@ class Selector:
 
 EVERYTHING = Selector()
 
-_TOKEN = re.compile(r"\s*(?:(==|!=|=|!|\(|\)|,|<|>)|([^\s=!(),<>]+))")
-_KEY = re.compile(
-    r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
-_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-
-
-class _Reader:
-    """The tokens of a selector, one after the other."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._tokens: list[str] = []
-        at = 0
-        while at < len(text):
-            found = _TOKEN.match(text, at)
-            if found is None:
-                if text[at:].strip():
-                    raise self.complain(f"unexpected {text[at:].strip()!r}")
-                break
-            self._tokens.append(found.group(1) if found.group(2) is None else found.group(2))
-            at = found.end()
-        self._tokens.reverse()
-
-    def peek(self) -> str | None:
-        """Return the next token and leave it."""
-        return self._tokens[-1] if self._tokens else None
-
-    def take(self, expected: str) -> str:
-        """Return the next token; BadRequest if there is none."""
-        if not self._tokens:
-            raise self.complain(f"found '', expected: {expected}")
-        return self._tokens.pop()
-
-    def complain(self, why: str) -> BadRequest:
-        """Return the error for a selector that can not be read."""
-        return BadRequest(f"unable to parse requirement: {why}")
-
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
     """Read `a=b,c!=d,e in (f,g),h notin (i),j,!k`; BadRequest says what can not be read."""
-    reader = _Reader(text)
-    found: list[Requirement] = []
-    while reader.peek() is not None:
-        found.append(_read_requirement(reader))
-        separator = reader.peek()
-        if separator is None:
-            break
-        if reader.take("','") != ",":
-            raise reader.complain(f"found '{separator}', expected: ',' or 'end of string'")
-        if reader.peek() is None:
-            raise reader.complain("found '', expected: identifier after ','")
-    return tuple(found)
-
-
-def _read_requirement(reader: _Reader) -> Requirement:
-    first = reader.take("identifier")
-    if first == "!":
-        return Requirement(_check_key(reader, reader.take("identifier")), "!exists")
-    key = _check_key(reader, first)
-    operator = reader.peek()
-    if operator in (None, ","):
-        return Requirement(key, "exists")
-    reader.take("operator")
-    if operator in ("=", "==", "!="):
-        following = reader.peek()
-        value = "" if following in (None, ",") else _check_value(reader, reader.take("value"))
-        return Requirement(key, "notin" if operator == "!=" else "in", frozenset({value}))
-    if operator in ("in", "notin"):
-        return Requirement(key, operator, _read_values(reader))
-    if operator in ("<", ">"):
-        return Requirement(key, "gt" if operator == ">" else "lt", frozenset({reader.take("a number")}))
-    raise reader.complain(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
-
-
-def _read_values(reader: _Reader) -> frozenset[str]:
-    if reader.take("'('") != "(":
-        raise reader.complain("expected: '('")
-    values: set[str] = set()
-    pending = ""
-    while True:
-        part = reader.take("',' or ')'")
-        if part in (",", ")"):
-            values.add(pending)
-            pending = ""
-            if part == ")":
-                return frozenset(values)
-        elif pending:
-            raise reader.complain(f"found '{part}', expected: ',' or ')'")
-        else:
-            pending = _check_value(reader, part)
-
-
-def _check_key(reader: _Reader, key: str) -> str:
-    if _KEY.fullmatch(key) is None:
-        raise reader.complain(f"key: Invalid value: {key!r}: not a label key")
-    return key
-
-
-def _check_value(reader: _Reader, value: str) -> str:
-    if _VALUE.fullmatch(value) is None:
-        raise reader.complain(f"values: Invalid value: {value!r}: not a label value")
-    return value
+    return tuple(Requirement(*condition) for condition in read_conditions(text))
 
 
 # The fields that each kind can be selected by, beside metadata.name and metadata.namespace.
@@ -217,10 +119,21 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "secrets": ("type",),
     "namespaces": ("status.phase",),
     "events": _EVENT_FIELDS,
-    "replicasets.apps": ("status.replicas",),
     "replicationcontrollers": ("status.replicas",),
     "jobs.batch": ("status.successful",),
+    "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),
     "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
+}
+# Kinds with fields of their own that are not in namespaces, and kinds that refuse in words of their own.
+_WITHOUT_NAMESPACE = (
+    "nodes",
+    "namespaces",
+    "certificatesigningrequests.certificates.k8s.io",
+    "resourceslices.resource.k8s.io",
+)
+_REFUSALS = {
+    "jobs.batch": 'field label "{}" not supported for Job',
+    "resourceslices.resource.k8s.io": "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
 }
 _ALIASES = {"spec.host": "spec.nodeName"}
 # What an absent field reads as, where that is not the empty text.
@@ -229,20 +142,45 @@ _ABSENT = {"spec.unschedulable": "false", "spec.hostNetwork": "false", "status.r
 
 def parse_fields(text: str, resource: str) -> tuple[FieldTerm, ...]:
     """Read `a.b=c,d!=e` for a resource; BadRequest for a field that it can not be selected by."""
-    found: list[FieldTerm] = []
-    for term in re.split(r"(?<!\\),", text):
-        if not term.strip():
-            continue
-        parts = re.fullmatch(r"\s*([^=!]+?)\s*(!=|==|=)(.*)", term)
-        if parts is None:
-            raise BadRequest(f"invalid selector: '{text}'; can't understand '{term.strip()}'")
-        name, operator, value = parts.groups()
-        field = _ALIASES.get(name, name) if resource == "pods" else name
-        if field not in ("metadata.name", "metadata.namespace", *FIELDS.get(resource, ())):
-            raise BadRequest(f"field label not supported: {field}")
-        plain = re.sub(r"\\([\\,=])", r"\1", value)
-        found.append(FieldTerm(field, plain, equal=operator != "!="))
-    return tuple(found)
+    terms = [_read_term(text, term) for term in sorted(re.split(r"(?<!\\),", text)) if term]
+    return tuple(replace(term, field=_check_field(term.field, resource)) for term in terms)
+
+
+def _read_term(text: str, term: str) -> FieldTerm:
+    parts = re.match(r"(.*?)(!=|==|=)(.*)", term, re.DOTALL)
+    if parts is None:
+        raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
+    name, operator, value = parts.groups()
+    return FieldTerm(name, _unescape(value), equal=operator != "!=")
+
+
+def _unescape(value: str) -> str:
+    plain, rest = "", iter(value)
+    for char in rest:
+        if char == "\\":
+            escaped = next(rest, "")
+            if escaped not in ("\\", ",", "="):
+                raise BadRequest(f"invalid field selector: invalid escape sequence: \\{escaped}")
+            plain += escaped
+        elif char in ",=":
+            raise BadRequest(f"invalid field selector: unescaped character in value: {ord(char)}")
+        else:
+            plain += char
+    return plain
+
+
+def _check_field(name: str, resource: str) -> str:
+    field = _ALIASES.get(name, name) if resource == "pods" else name
+    offered = FIELDS.get(resource, ())
+    usual = ("metadata.name",) if resource in _WITHOUT_NAMESPACE else ("metadata.name", "metadata.namespace")
+    if field in usual or field in offered:
+        return field
+    if resource in _REFUSALS:
+        raise BadRequest(_REFUSALS[resource].format(field))
+    if offered:
+        raise BadRequest(f"field label not supported: {field}")
+    known = '"metadata.name", "metadata.namespace"'
+    raise BadRequest(f'"{field}" is not a known field selector: only {known}')
 
 
 def parse(labels: str, fields: str, resource: str) -> Selector:

@@ -105,7 +105,7 @@ class _Bucket:
             del self.namespaces[key.namespace]
 
     def ordered(self, namespace: str | None) -> Iterator[Record]:
-        for each in sorted(self.namespaces) if namespace is None else (namespace,):
+        for each in sorted(self.namespaces, key=_path) if namespace is None else (namespace,):
             names = self.namespaces.get(each)
             if names is None:
                 continue
@@ -171,7 +171,7 @@ class Store:
         return record
 
     def list(self, resource: str, namespace: str | None = None) -> Records:
-        """Return the newest state of all objects of a resource, ordered by namespace and name."""
+        """Return the newest state of all objects of a resource, in the order of their keys in etcd."""
         bucket = self._buckets.get(resource)
         return [] if bucket is None else list(bucket.ordered(namespace))
 
@@ -191,7 +191,7 @@ class Store:
                 del states[event.record.key]
             else:
                 states[event.record.key] = event.previous
-        return [states[key] for key in sorted(states)]
+        return [states[key] for key in sorted(states, key=lambda key: (_path(key.namespace), key.name))]
 
     def events_after(self, revision: int, resource: str, namespace: str | None = None) -> Events:
         """Return what happened to a resource after `revision`, oldest first; Expired if compacted."""
@@ -245,6 +245,11 @@ class Store:
     def _require(self, revision: int) -> None:
         if revision < self.compacted:
             raise Expired(revision, self.compacted)
+
+
+def _path(namespace: str) -> str:
+    """A namespace as it stands in a key of etcd: `a-b/` comes before `a/`."""
+    return f"{namespace}/"
 
 
 def _concerns(event: Event, resource: str, namespace: str | None) -> bool:

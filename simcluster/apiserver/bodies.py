@@ -14,6 +14,7 @@ from aiohttp import web
 
 from simcluster.apiserver import forms
 from simcluster.apiserver.calls import Call
+from simcluster.apiserver.queries import read_flag, read_integer
 from simcluster.errors import (
     BadRequest,
     Invalid,
@@ -195,24 +196,3 @@ def read_dry_run(query: Mapping[str, str], kind: str) -> bool:
     if said not in ("", "All"):
         raise Invalid(f"{kind}.meta.k8s.io", "", [unsupported("dryRun", [said], ("All",))])
     return said == "All"
-
-
-def read_flag(query: Mapping[str, str], name: str) -> bool:
-    """Return a boolean of a query; BadRequest if it is none. Given without a value it is true."""
-    said = query.get(name)
-    if said in ("1", "t", "T", "true", "TRUE", "True", ""):
-        return True
-    if said in (None, "0", "f", "F", "false", "FALSE", "False"):
-        return False
-    raise BadRequest(f'strconv.ParseBool: parsing "{said}": invalid syntax')
-
-
-def read_integer(query: Mapping[str, str], name: str) -> int | None:
-    """Return an integer of a query, None if it is not given; BadRequest if it is none."""
-    said = query.get(name, "")
-    if not said:
-        return None
-    digits = said.removeprefix("-")
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
-        raise BadRequest(f'strconv.ParseInt: parsing "{said}": invalid syntax')
-    return int(said)

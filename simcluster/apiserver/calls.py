@@ -10,12 +10,16 @@ from aiohttp import web
 
 from simcluster.apiserver.targets import Target
 from simcluster.authorizer import User
+from simcluster.faults.requests import Facts
 from simcluster.schema import Protobuf, Resource
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that was understood and allowed; what is added to `warnings` is told in the answer's headers."""
+    """A request that was understood and allowed; what is added to `warnings` is told in the answer's headers.
+
+    `facts` are what faults go by; None for a request that they leave alone.
+    """
 
     request: web.BaseRequest
     user: User
@@ -23,6 +27,7 @@ class Call:
     kind: Resource
     protobuf: Protobuf
     warnings: list[str] = field(default_factory=list)
+    facts: Facts | None = None
 
     @property
     def query(self) -> Mapping[str, str]:

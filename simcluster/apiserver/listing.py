@@ -3,53 +3,25 @@
 The rule it keeps: all pages of one list show one revision; when that is gone the client is told so (410) and given a
 token to go on with what is there now.
 
-Sources: k8s.io/apiserver pkg/endpoints/handlers/get.go, pkg/storage/continue.go; apimachinery
-pkg/apis/meta/internalversion/validation.
+Sources: k8s.io/apiserver pkg/endpoints/handlers/get.go, pkg/storage/cacher.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
-from simcluster.apiserver.bodies import read_flag, read_integer
-from simcluster.errors import (
-    BadRequest,
-    Cause,
-    ContinueExpired,
-    Expired,
-    Invalid,
-    TooLargeVersion,
-    forbidden,
-    unsupported,
-)
+from simcluster.apiserver.continuing import NEWEST, read_token, write_token
+from simcluster.apiserver.list_options import ListOptions
+from simcluster.errors import BadRequest, ContinueExpired, Expired, ListExpired, TooLargeVersion
 from simcluster.registry import Registry
 from simcluster.schema import Resource
-from simcluster.selectors import Selector, parse
-from simcluster.store import Event, Record
+from simcluster.store import Event, Key, Record
 
 # How long a request for a future revision is kept waiting, as in the watch cache.
 PATIENCE_S = 3.0
-_MATCHES = ("Exact", "NotOlderThan", "")
-
-
-@dataclass(frozen=True, slots=True)
-class ListOptions:
-    """What a list or watch asks for; `revision` is None if it says nothing."""
-
-    selector: Selector
-    limit: int = 0
-    token: str = ""
-    revision: int | None = None
-    match: str = ""
-    bookmarks: bool = False
-    initial_events: bool = False
-    timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,51 +32,6 @@ class Page:
     revision: int
     token: str = ""
     remaining: int | None = None
-
-
-def read_list_options(query: Mapping[str, str], resource: str, *, watch: bool) -> ListOptions:
-    """Read a query; BadRequest or Invalid with the real text."""
-    said = query.get("resourceVersion", "")
-    match = query.get("resourceVersionMatch", "")
-    initial = read_flag(query, "sendInitialEvents")
-    faults = _find_faults(said, match, watch=watch, initial="sendInitialEvents" in query)
-    if faults:
-        raise Invalid("ListOptions.meta.k8s.io", "", faults)
-    if said and not (said.isascii() and said.isdigit()):
-        text = f'strconv.ParseUint: parsing "{said}": invalid syntax'
-        raise BadRequest(f'invalid resource version: resourceVersion: Invalid value: "{said}": {text}')
-    limit = read_integer(query, "limit")
-    return ListOptions(
-        selector=parse(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource),
-        limit=0 if limit is None else max(limit, 0),
-        token=query.get("continue", ""),
-        revision=int(said) if said else None,
-        match=match,
-        bookmarks=read_flag(query, "allowWatchBookmarks"),
-        initial_events=initial,
-        timeout_s=read_integer(query, "timeoutSeconds"),
-    )
-
-
-def _find_faults(revision: str, match: str, *, watch: bool, initial: bool) -> list[Cause]:
-    field = "resourceVersionMatch"
-    if initial and not watch:
-        return [forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
-    if initial and match != "NotOlderThan":
-        return [forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")]
-    if match not in _MATCHES:
-        return [unsupported(field, match, _MATCHES)]
-    if watch and match and not initial:
-        return [
-            forbidden(
-                field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
-        ]
-    if match and not watch and not revision:
-        return [forbidden(field, f"{field} is forbidden unless resourceVersion is provided")]
-    if match == "Exact" and revision == "0":
-        return [forbidden(field, f'{field} "exact" is forbidden for resourceVersion "0"')]
-    return []
 
 
 async def wait_for_revision(registry: Registry, revision: int) -> None:
@@ -132,33 +59,45 @@ async def select_page(
 ) -> Page:
     """Return the objects that a list asks for."""
     if options.token:
-        return _continue(registry, kind, namespace, options)
-    if options.revision is not None:
+        return await _continue(registry, kind, namespace, options)
+    if options.revision:
         await wait_for_revision(registry, options.revision)
+        # Pages of a revision that is named are of just that one, as before there was resourceVersionMatch.
+        if options.match == "Exact" or (options.limit and not options.match):
+            try:
+                records = registry.store.list_at(kind.name, namespace, options.revision)
+            except Expired as error:
+                raise ListExpired from error
+            return _cut(records, options.revision, options, namespace)
+    if options.revision == 0:
+        # What a cache may answer comes whole.
+        options = replace(options, limit=0)
+    return _cut(registry.store.list(kind.name, namespace), registry.revision, options, namespace)
+
+
+async def _continue(registry: Registry, kind: Resource, namespace: str | None, options: ListOptions) -> Page:
+    revision, start = read_token(options.token)
+    if options.revision:
+        raise BadRequest("specifying resource version is not allowed when using continue")
     store = registry.store
-    if options.match == "Exact" and options.revision is not None:
-        revision, records = options.revision, store.list_at(kind.name, namespace, options.revision)
+    if revision < 0:
+        revision, records = registry.revision, store.list(kind.name, namespace)
     else:
-        revision, records = store.revision, store.list(kind.name, namespace)
-    return _cut(records, revision, options)
-
-
-def _continue(registry: Registry, kind: Resource, namespace: str | None, options: ListOptions) -> Page:
-    revision, start = _read_token(options.token)
-    store = registry.store
-    try:
-        if revision == -1:
-            revision, records = store.revision, store.list(kind.name, namespace)
-        else:
+        await wait_for_revision(registry, revision)
+        try:
             records = store.list_at(kind.name, namespace, revision)
-    except Expired as error:
-        raise ContinueExpired(_write_token(-1, start)) from error
-    # One text, not two values: so the order is that of the keys, in which the list is.
-    rest = [record for record in records if (record.key.namespace, record.key.name) > start]
-    return _cut(rest, revision, options)
+        except Expired as error:
+            raise ContinueExpired(write_token(NEWEST, start)) from error
+    rest = [record for record in records if _path(record.key, namespace) >= start]
+    return _cut(rest, revision, options, namespace)
 
 
-def _cut(records: list[Record], revision: int, options: ListOptions) -> Page:
+def _path(key: Key, namespace: str | None) -> str:
+    """A key relative to what is listed: a namespace, or all of a kind."""
+    return f"/{key.name}" if namespace is not None or not key.namespace else f"/{key.namespace}/{key.name}"
+
+
+def _cut(records: list[Record], revision: int, options: ListOptions, namespace: str | None) -> Page:
     selector = options.selector
     if not selector.everything:
         records = [record for record in records if selector.matches(record.object)]
@@ -166,29 +105,18 @@ def _cut(records: list[Record], revision: int, options: ListOptions) -> Page:
         return Page(records, revision)
     last = records[options.limit - 1].key
     remaining = len(records) - options.limit if selector.everything else None
-    token = _write_token(revision, (last.namespace, last.name))
+    token = write_token(revision, _path(last, namespace) + "\0")
     return Page(records[: options.limit], revision, token, remaining)
 
 
-def _write_token(revision: int, after: tuple[str, str]) -> str:
-    start = f"{after[0]}/{after[1]}\0"
-    text = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
-    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        held = orjson.loads(text)
-        namespace, _, name = held["start"].removesuffix("\0").partition("/")
-        revision = int(held["rv"])
-    except (ValueError, binascii.Error, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
-    if revision < -1 or held.get("v") != "meta.k8s.io/v1":
-        raise BadRequest(
-            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion"
-        )
-    return revision, (namespace, name)
+def list_metadata(page: Page) -> dict[str, object]:
+    """Return the metadata of the list, or Table, that shows a page."""
+    metadata: dict[str, object] = {"resourceVersion": str(page.revision)}
+    if page.token:
+        metadata["continue"] = page.token
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
+    return metadata
 
 
 def encode_list(kind: Resource, page: Page) -> bytes:
@@ -196,12 +124,7 @@ def encode_list(kind: Resource, page: Page) -> bytes:
     lead = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version})[:-1] + b","
     cut = len(lead)
     items = b",".join(_item(record.encoded, lead, cut) for record in page.records)
-    metadata: dict[str, object] = {"resourceVersion": str(page.revision)}
-    if page.token:
-        metadata["continue"] = page.token
-        if page.remaining is not None:
-            metadata["remainingItemCount"] = page.remaining
-    head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata}
+    head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": list_metadata(page)}
     return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
 
 

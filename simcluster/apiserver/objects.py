@@ -1,4 +1,4 @@
-"""The verbs on objects: get, list, watch, create, update, patch, delete, deletecollection.
+"""The verbs on objects: get, list, create, update, patch, delete, deletecollection.
 
 The rule it keeps: everything that is decided about objects is decided by the registry; here is only HTTP: what a
 request says, and how the answer is written.
@@ -6,30 +6,20 @@ request says, and how the answer is written.
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from simcluster.apiserver import bodies, forms, tables
+from simcluster.apiserver import bodies, tables
 from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
 from simcluster.apiserver.calls import Call
-from simcluster.apiserver.listing import (
-    ListOptions,
-    Page,
-    encode_list,
-    read_list_options,
-    select_page,
-    wait_for_revision,
-)
-from simcluster.apiserver.watching import Encoder, Feed, encode_error, encode_plain
-from simcluster.errors import BadRequest, Expired, NotFound, UnsupportedPatch
+from simcluster.apiserver.list_options import read_list_options, read_revision
+from simcluster.apiserver.listing import Page, encode_list, list_metadata, select_page, wait_for_revision
+from simcluster.errors import BadRequest, NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
-from simcluster.registry import Object, Registry, Subscription
-from simcluster.selectors import FieldTerm, Selector
-from simcluster.store import Key, Record
+from simcluster.registry import Object, Registry
+from simcluster.store import Key
 
 _PATCH_TYPES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
@@ -38,7 +28,6 @@ _PATCH_TYPES: dict[str, PatchType] = {
 }
 _APPLY = "application/apply-patch+yaml"
 _LISTED = ("Table", "PartialObjectMetadataList")
-_WATCHED = ("Table", "PartialObjectMetadata")
 # Kinds whose deletion is answered with the object, not with a Status.
 _RETURNED = frozenset(
     {
@@ -57,23 +46,16 @@ _RETURNED = frozenset(
 
 
 class Objects:
-    """Serves the verbs. `chance` spreads the ends of watches that set none."""
+    """Serves the verbs but watch."""
 
-    def __init__(self, registry: Registry, chance: random.Random) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._chance = chance
-        self._watching: set[Subscription] = set()
-
-    def close(self) -> None:
-        """End all watches."""
-        for subscription in tuple(self._watching):
-            subscription.close()
 
     async def get(self, call: Call) -> web.Response:
         """Answer with one object, or with its Scale."""
         target = call.target
         form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
-        said = read_list_options(call.query, target.resource, watch=False).revision
+        said = read_revision(call.query)
         if said is not None:
             await wait_for_revision(self._registry, said)
         record = self._registry.record(target.resource, target.namespace, target.name)
@@ -97,27 +79,6 @@ class Objects:
         if form.transform:
             return answer(self._partial_list(page, form))
         return answer_encoded(encode_list(call.kind, page))
-
-    async def watch(self, call: Call) -> web.StreamResponse:
-        """Stream what happens to the objects that match."""
-        form = choose_form(call.accept, _WATCHED, forms.WATCHES)
-        options = _only_named(call, read_list_options(call.query, call.target.resource, watch=True))
-        feed, subscription = await self._open(call, options, self._encoder(call, form))
-        kind = forms.JSON
-        if forms.choose(call.accept) == "protobuf":
-            feed, kind = forms.translate_events(feed, call.protobuf), forms.WATCHES[1]
-        response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-cache, private"})
-        response.enable_chunked_encoding()
-        try:
-            await response.prepare(call.request)
-            async for piece in feed:
-                await response.write(piece)
-            await response.write_eof()
-        finally:
-            if subscription is not None:
-                self._watching.discard(subscription)
-                subscription.close()
-        return response
 
     async def create(self, call: Call) -> web.Response:
         """Store a new object."""
@@ -243,69 +204,15 @@ class Objects:
 
     def _table(self, call: Call, page: Page) -> web.Response:
         included = tables.check_included(call.query.get("includeObject", ""))
-        metadata: Object = {"resourceVersion": str(page.revision)}
-        if page.token:
-            metadata["continue"] = page.token
-            if page.remaining is not None:
-                metadata["remainingItemCount"] = page.remaining
         now = self._registry.clock()
-        return answer(tables.make_table(call.kind, page.records, metadata, now=now, included=included))
+        return answer(
+            tables.make_table(call.kind, page.records, list_metadata(page), now=now, included=included)
+        )
 
     def _partial_list(self, page: Page, form: Form) -> Object:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
-        metadata: Object = {"resourceVersion": str(page.revision)}
-        if page.token:
-            metadata["continue"] = page.token
         items = [tables.partial(record.object, form.version) for record in page.records]
-        return head | {"metadata": metadata, "items": items}
-
-    def _encoder(self, call: Call, form: Form) -> Encoder:
-        if form.transform == "Table":
-            included = tables.check_included(call.query.get("includeObject", ""))
-            return tables.table_encoder(call.kind, now=self._registry.clock, included=included)
-        return tables.partial_encoder(form.version) if form.transform else encode_plain
-
-    async def _open(
-        self, call: Call, options: ListOptions, encode: Encoder
-    ) -> tuple[Any, Subscription | None]:
-        """Return the lines of a watch, and the subscription that is to be closed after it."""
-        namespace, revision = call.target.namespace, options.revision
-        present: list[Record] = []
-        since = self._registry.revision
-        if revision is not None and revision > 0:
-            await wait_for_revision(self._registry, revision)
-            since = revision
-        if options.initial_events or not revision:
-            present = self._registry.store.list(call.target.resource, namespace)
-            since = self._registry.revision
-        try:
-            subscription = self._registry.watch(call.target.resource, namespace, since)
-        except Expired as error:
-            return _only(encode_error(error)), None
-        self._watching.add(subscription)
-        feed = Feed(
-            call.kind,
-            subscription,
-            options,
-            encode,
-            present=present,
-            revision=lambda: self._registry.revision,
-            chance=self._chance,
-        )
-        return feed.lines(), subscription
-
-
-def _only_named(call: Call, options: ListOptions) -> ListOptions:
-    """Narrow a watch on one name, the old way of asking, to that name."""
-    if not call.target.name:
-        return options
-    named = FieldTerm("metadata.name", call.target.name, equal=True)
-    selector = options.selector
-    return replace(options, selector=Selector(selector.labels, (*selector.fields, named)))
-
-
-async def _only(line: bytes) -> Any:
-    yield line
+        return head | {"metadata": list_metadata(page), "items": items}
 
 
 def _agent(call: Call) -> str:

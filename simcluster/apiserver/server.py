@@ -32,9 +32,11 @@ from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
 from simcluster.apiserver.targets import Target, read_target
 from simcluster.apiserver.tls import make_tls
+from simcluster.apiserver.watches import Watches
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
 from simcluster.errors import BadRequest, Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
+from simcluster.faults.requests import RequestFaults
 from simcluster.registry import Registry
 from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
@@ -73,7 +75,9 @@ class ApiServer:
         self.port = 0
         self._callers = Callers(registry, issuer)
         self._roles = RegistryRoles(registry)
-        self._objects = Objects(registry, chance)
+        self._objects = Objects(registry)
+        self.faults = RequestFaults(chance)
+        self.watches = Watches(registry, chance, self.faults)
         self._streams = Streams(registry, kubelet)
         self._reviews = Reviews(registry, issuer, self._callers)
         self._pods = PodWrites(registry)
@@ -125,7 +129,7 @@ class ApiServer:
 
     async def close(self) -> None:
         """End all watches, then stop listening."""
-        self._objects.close()
+        self.watches.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -186,13 +190,15 @@ class ApiServer:
         if target.verb not in kind.verbs and target.verb != "watch":
             raise MethodNotAllowed
         # What is created is posted to the collection; what is changed is named.
-        if bool(target.name) is not (target.verb in ("get", "update", "patch", "delete")):
+        if target.verb != "watch" and bool(target.name) is not (
+            target.verb in ("get", "update", "patch", "delete")
+        ):
             raise MethodNotAllowed
         objects = self._objects
         handlers: dict[str, Handler] = {
-            "get": objects.watch if call.query.get("watch") in ("1", "true") else objects.get,
+            "get": objects.get,
             "list": objects.list,
-            "watch": objects.watch,
+            "watch": self.watches.watch,
             "create": objects.create,
             "update": objects.update,
             "patch": objects.patch,

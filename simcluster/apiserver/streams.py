@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from simcluster.apiserver.bodies import read_flag, read_integer
 from simcluster.apiserver.calls import Call, Execution, Kubelet
+from simcluster.apiserver.queries import read_flag, read_integer
 from simcluster.errors import BadRequest, StatusError
 from simcluster.registry import Object, Registry, parse_time
 

@@ -55,7 +55,13 @@ def make_table(
 
 
 def _row(columns: tuple[Column, ...], obj: Object, now: float, included: str) -> Object:
-    row: Object = {"cells": [column.cell(obj, now) for column in columns]}
+    is_bookmark = "name" not in obj["metadata"]
+    cells = (
+        [_blank(column, now) for column in columns]
+        if is_bookmark
+        else [column.cell(obj, now) for column in columns]
+    )
+    row: Object = {"cells": cells}
     if included == "Metadata":
         row["object"] = partial(obj)
     elif included == "Object":
@@ -63,6 +69,14 @@ def _row(columns: tuple[Column, ...], obj: Object, now: float, included: str) ->
     else:
         row["object"] = None
     return row
+
+
+def _blank(column: Column, now: float) -> Any:
+    """The cell of an object that has nothing, not even a name, as in a bookmark."""
+    try:
+        return column.cell({"metadata": {"name": ""}, "spec": {}, "status": {}}, now)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return 0 if column.type == "integer" else ""
 
 
 def table_encoder(kind: Resource, *, now: Any, included: str) -> Encoder:

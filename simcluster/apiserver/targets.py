@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from simcluster.apiserver.queries import read_flag
+
 _VERBS = {
     "GET": "get",
     "HEAD": "get",
@@ -52,6 +54,9 @@ def read_target(method: str, path: str, query: Mapping[str, str]) -> Target | No
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return None
+    # /api/v1/watch/…, as it was before there was the option.
+    watches = rest[0] == "watch" and len(rest) > 1 and method == "GET"
+    rest = rest[1:] if watches else rest
     namespace: str | None = None
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _OF_NAMESPACES:
         namespace, rest = rest[1], rest[2:]
@@ -60,7 +65,8 @@ def read_target(method: str, path: str, query: Mapping[str, str]) -> Target | No
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     about = name if name else _selected_name(query.get("fieldSelector", ""))
-    return Target(_verb(method, query, name), group, version, rest[0], namespace, name, subresource, about)
+    verb = "watch" if watches else _verb(method, query, name)
+    return Target(verb, group, version, rest[0], namespace, name, subresource, about)
 
 
 def _selected_name(fields: str) -> str:
@@ -73,6 +79,6 @@ def _verb(method: str, query: Mapping[str, str], name: str) -> str:
     if not name:
         verb = _ON_COLLECTIONS.get(verb, verb)
     # `?watch` alone, as some clients write it, is true.
-    if verb == "list" and query.get("watch", "false") in ("", "1", "true", "True"):
+    if verb == "list" and read_flag(query, "watch"):
         return "watch"
     return verb

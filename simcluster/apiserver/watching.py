@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import orjson
 
-from simcluster.apiserver.listing import ListOptions
+from simcluster.apiserver.list_options import ListOptions
 from simcluster.errors import StatusError
 from simcluster.registry import Event, Object, Subscription
 from simcluster.schema import Resource
 from simcluster.selectors import Selector
-from simcluster.store import Record
+from simcluster.store import Key, Record
 
 BOOKMARK_S = 60.0
 _BEFORE_END_S = 2.0
@@ -59,7 +59,8 @@ def _last_matching(previous: Record, revision: int) -> Record:
 class Feed:
     """The lines of one watch: `present` first, as ADDED, then what comes; ends after the time-out or when cut.
 
-    `revision` gives that of the newest write, which is where a reader is who has been sent all there is.
+    `since` is the revision that it begins after, that of `present` where there is any; `revision` gives that of the
+    newest write, which is where a reader is who has been sent all there is.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Feed:
         encode: Encoder,
         *,
         present: Iterable[Record],
+        since: int,
         revision: Callable[[], int],
         chance: random.Random,
     ) -> None:
@@ -78,6 +80,7 @@ class Feed:
         self._options = options
         self._encode = encode
         self._present = present
+        self._since = since
         self._revision = revision
         asked = options.timeout_s
         self._lasts_s = chance.uniform(SHORTEST_S, LONGEST_S) if not asked else float(asked)
@@ -97,7 +100,7 @@ class Feed:
             except TimeoutError:
                 if loop.time() >= end_at:
                     return
-                yield self._bookmark()
+                yield self._bookmark(self._revision())
                 bookmark_at = self._next_bookmark(loop.time(), end_at)
                 continue
             except StopAsyncIteration:
@@ -113,11 +116,12 @@ class Feed:
         selector = self._options.selector
         lines = [self._encode("ADDED", each) for each in self._present if selector.matches(each.object)]
         if self._options.initial_events and self._options.bookmarks:
-            lines.append(self._bookmark(initial=True))
+            lines.append(self._bookmark(self._since, initial=True))
         return b"".join(lines)
 
     def _write(self, events: list[Event]) -> bytes:
-        seen = (translate(event, self._options.selector) for event in events)
+        selector, since = self._options.selector, self._since
+        seen = (translate(event, selector) for event in events if event.revision > since)
         return b"".join(self._encode(*each) for each in seen if each is not None)
 
     def _next_bookmark(self, now: float, end_at: float) -> float:
@@ -126,12 +130,12 @@ class Feed:
         last_at = end_at - _BEFORE_END_S
         return min(now + BOOKMARK_S, last_at if last_at > now else end_at)
 
-    def _bookmark(self, *, initial: bool = False) -> bytes:
-        metadata: Object = {"resourceVersion": str(self._revision())}
+    def _bookmark(self, revision: int, *, initial: bool = False) -> bytes:
+        metadata: Object = {"resourceVersion": str(revision)}
         if initial:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
-        return orjson.dumps({"type": "BOOKMARK", "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
+        return self._encode("BOOKMARK", Record(Key(self._kind.name, "", ""), obj, revision))
 
 
 def encode_error(error: StatusError) -> bytes:

@@ -9,46 +9,26 @@ k8s.io/apiserver pkg/storage/names/generate.go.
 from __future__ import annotations
 
 import random
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from simcluster.errors import Cause, forbidden, invalid, required
+from simcluster.labels import LABEL, complain_key, complain_subdomain, complain_value, matcher
 
-_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _DNS_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
-_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_LABEL_VALUE = f"({_QUALIFIED})?"
 _ANNOTATIONS_BYTES = 256 * 1024
 
-SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    f"'{_SUBDOMAIN}')"
-)
 LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
     "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    f"'{_LABEL}')"
+    f"'{LABEL}')"
 )
 DNS_1035_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
     "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
     f"validation is '{_DNS_1035}')"
 )
-_QUALIFIED_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    f"'{_QUALIFIED}')"
-)
-_LABEL_VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-    f"validation is '{_LABEL_VALUE}')"
-)
-
 # Characters of generated names: no vowels and nothing that is mistaken for something else.
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 GENERATED = 5
@@ -57,21 +37,8 @@ LONGEST_BASE = 63 - GENERATED
 LONGEST_MANAGER = 128
 
 
-def _matcher(pattern: str, text: str, longest: int) -> Callable[[str], list[str]]:
-    compiled = re.compile(pattern)
-
-    def complain(value: str) -> list[str]:
-        found = [] if len(value) <= longest else [f"must be no more than {longest} characters"]
-        return found if compiled.fullmatch(value) else [*found, text]
-
-    return complain
-
-
-complain_subdomain = _matcher(_SUBDOMAIN, SUBDOMAIN_TEXT, 253)
-complain_label = _matcher(_LABEL, LABEL_TEXT, 63)
-complain_dns_1035 = _matcher(_DNS_1035, DNS_1035_TEXT, 63)
-complain_label_value = _matcher(_LABEL_VALUE, _LABEL_VALUE_TEXT, 63)
-_complain_name_part = _matcher(_QUALIFIED, _QUALIFIED_TEXT, 63)
+complain_label = matcher(LABEL, LABEL_TEXT, 63)
+complain_dns_1035 = matcher(_DNS_1035, DNS_1035_TEXT, 63)
 
 
 def complain_path_segment(name: str) -> list[str]:
@@ -91,24 +58,6 @@ _RULES: dict[str, Callable[[str], list[str]]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": complain_path_segment,
     "jobs.batch": complain_subdomain,
 }
-
-
-def complain_key(key: str) -> list[str]:
-    """Return what is wrong with the key of a label, annotation or selector."""
-    prefix, slash, name = key.rpartition("/")
-    if not slash:
-        return (
-            ["name part must be non-empty", *_complain_name_part(key)]
-            if not key
-            else _complain_name_part(key)
-        )
-    if "/" in prefix:
-        return [
-            f"a valid label key must consist of {_QUALIFIED_TEXT.removeprefix('name part must consist of ')}"
-        ]
-    found = ["prefix part must be non-empty"] if not prefix else []
-    found += [f"prefix part {text}" for text in complain_subdomain(prefix)] if prefix else []
-    return found + (["name part must be non-empty"] if not name else _complain_name_part(name))
 
 
 def find_faults(resource: str, metadata: Mapping[str, Any]) -> list[Cause]:
@@ -139,7 +88,7 @@ def find_label_faults(labels: Mapping[str, str], at: str) -> list[Cause]:
     found: list[Cause] = []
     for key, value in labels.items():
         found += [invalid(at, key, text) for text in complain_key(key)]
-        found += [invalid(at, value, text) for text in complain_label_value(value)]
+        found += [invalid(at, value, text) for text in complain_value(value)]
     return found
 
 

@@ -94,17 +94,81 @@ def test_a_watch_of_tables_names_the_columns_once(plain: Plain, namespace: str) 
     assert events[1]["object"]["rows"][0]["cells"][0] == "b"
 
 
+def test_a_bookmark_of_a_table_is_a_table_of_an_object_without_a_name(plain: Plain, namespace: str) -> None:
+    """As on a real server: one row, whose object carries the annotation; of every kind."""
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    query = "watch=1&timeoutSeconds=1&allowWatchBookmarks=true"
+    for path in (f"/api/v1/namespaces/{namespace}/pods", "/apis/batch/v1/jobs", "/api/v1/persistentvolumes"):
+        event = list(lines(plain.open("GET", f"{path}?{query}", Accept=accept)))[-1]
+        [row] = event["object"]["rows"]
+
+        assert (event["type"], event["object"]["kind"], row["cells"][0]) == ("BOOKMARK", "Table", "")
+        assert row["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_a_watch_of_a_revision_to_come_waits_for_it(cluster: Running, plain: Plain, namespace: str) -> None:
+    """What is written before that revision is not sent, what comes after it is."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    coming = cluster.registry.revision + 2
+    watch = lines(plain.open("GET", f"{path}?watch=1&timeoutSeconds=20&resourceVersion={coming}"))
+    made = [plain.ask("POST", path, config_map(name))[1]["metadata"]["resourceVersion"] for name in "abc"]
+
+    assert int(made[0]) < coming
+    assert next(watch)["object"]["metadata"]["resourceVersion"] == next(
+        each for each in made if int(each) > coming
+    )
+
+
+def test_a_streamed_list_of_a_revision_to_come_ends_with_504(
+    cluster: Running, plain: Plain, namespace: str
+) -> None:
+    """As an ERROR event in a good answer, after the patience of three seconds."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    coming = cluster.registry.revision + 1000
+    [event] = list(lines(plain.open("GET", f"{path}?{query}&resourceVersion={coming}")))
+
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 504)
+    assert event["object"]["details"]["retryAfterSeconds"] == 1
+
+
+def test_the_old_path_of_watches_is_served(plain: Plain, namespace: str) -> None:
+    """/api/v1/watch/…, of a collection and of one object."""
+    for name in "ab":
+        plain.ask("POST", f"/api/v1/namespaces/{namespace}/configmaps", config_map(name))
+    path = f"/api/v1/watch/namespaces/{namespace}/configmaps"
+    many = lines(plain.open("GET", f"{path}?timeoutSeconds=1"))
+    one = lines(plain.open("GET", f"{path}/b?timeoutSeconds=1"))
+
+    assert [each["object"]["metadata"]["name"] for each in many] == ["a", "b"]
+    assert [each["object"]["metadata"]["name"] for each in one] == ["b"]
+
+
+def test_an_update_that_changes_nothing_is_no_event(plain: Plain, namespace: str) -> None:
+    """Neither a new revision nor an event; the next change comes as the next event."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    made = plain.ask("POST", path, config_map("a", x="1"))[1]
+    revision = made["metadata"]["resourceVersion"]
+    watch = lines(plain.open("GET", f"{path}?watch=1&timeoutSeconds=20&resourceVersion={revision}"))
+    merge = "application/merge-patch+json"
+    same = plain.ask("PATCH", f"{path}/a", {"data": {"x": "1"}}, Content_Type=merge)[1]
+    plain.ask("PATCH", f"{path}/a", {"data": {"x": "2"}}, Content_Type=merge)
+
+    assert same["metadata"]["resourceVersion"] == revision
+    assert next(watch)["object"]["data"] == {"x": "2"}
+
+
 def test_a_client_that_goes_away_leaves_nothing_behind(
     cluster: Running, plain: Plain, namespace: str
 ) -> None:
     """Its subscription is closed."""
     path = f"/api/v1/namespaces/{namespace}/configmaps?watch=1"
-    before = len(cluster.server._objects._watching)
+    before = cluster.server.watches.count
     answer = plain.open("GET", path)
-    assert len(cluster.server._objects._watching) == before + 1
+    assert cluster.server.watches.count == before + 1
     answer.close()
     deadline = time.monotonic() + 5
-    while len(cluster.server._objects._watching) > before:
+    while cluster.server.watches.count > before:
         assert time.monotonic() < deadline
         # A write makes the server notice at the latest.
         plain.ask("POST", path.partition("?")[0], config_map(f"c{time.monotonic_ns()}"))
