@@ -25,15 +25,10 @@ from typing import Any
 
 import grpc
 
+from kube_grpc.attempts import never_left
 from kube_grpc.member import Member
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.pool import Pool
-
-# What C-core says when the policy of a channel (round_robin, pick_first) has no connection to send a call on.
-_NOT_CONNECTED = (
-    "connections to all backends failing; last error: ",
-    "failed to connect to all addresses; last error: ",
-)
 
 
 class Method:
@@ -189,7 +184,7 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     self._pool.suspect()
-                if (is_second and not wait_for_ready) or not _never_left(error, member):
+                if (is_second and not wait_for_ready) or not never_left(error, member):
                     raise
                 other = self._find_other(member, deadline, wait_for_ready)
                 if other is None:
@@ -295,17 +290,3 @@ class StreamStream(_Caller, grpc.StreamStreamMultiCallable):  # type: ignore[typ
         return self._start(
             "__call__", request_iterator, timeout, metadata, credentials, wait_for_ready, compression
         )
-
-
-def _never_left(error: grpc.RpcError, member: Member) -> bool:
-    """Whether gRPC failed the call for want of a connection to this member, so that no server has seen it.
-
-    The address makes it a proof: a server may return such a text about an upstream of its own, but not about
-    itself.
-    """
-    if isinstance(error, NoMemberError) or error.code() is not grpc.StatusCode.UNAVAILABLE:
-        return False
-    details = error.details()
-    return (
-        details is not None and details.startswith(_NOT_CONNECTED) and f"{member.endpoint.uri}: " in details
-    )

@@ -11,7 +11,7 @@ Holds no logic of its own: members are the pool's matter, calls are those of `ca
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,9 @@ import grpc
 
 from kube_grpc import calls
 from kube_grpc.hooks import Hook
+from kube_grpc.member import Member
 from kube_grpc.options import Options
+from kube_grpc.picker import Picker
 from kube_grpc.session import Session
 
 
@@ -35,6 +37,23 @@ class MemberView:
     is_terminating: bool
     is_orphaned: bool
     in_flight: int
+
+
+def view_members(members: Iterable[Member], picker: Picker[Member] | None) -> tuple[MemberView, ...]:
+    """What there is to see of these members, in the order of addresses."""
+    serving = () if picker is None else picker.members
+    return tuple(
+        MemberView(
+            peer=item.endpoint.uri,
+            pod=item.endpoint.pod,
+            state=item.state.name,
+            is_serving=item in serving,
+            is_terminating=item.endpoint.terminating,
+            is_orphaned=item.endpoint.orphaned,
+            in_flight=len(item.in_flight),
+        )
+        for item in sorted(members, key=lambda item: item.key)
+    )
 
 
 class Channel(grpc.Channel):
@@ -104,20 +123,7 @@ class Channel(grpc.Channel):
 
     def members(self) -> tuple[MemberView, ...]:
         """Who is in the pool now, in the order of addresses."""
-        picker = self._pool.picker
-        serving = () if picker is None else picker.members
-        return tuple(
-            MemberView(
-                peer=item.endpoint.uri,
-                pod=item.endpoint.pod,
-                state=item.state.name,
-                is_serving=item in serving,
-                is_terminating=item.endpoint.terminating,
-                is_orphaned=item.endpoint.orphaned,
-                in_flight=len(item.in_flight),
-            )
-            for item in sorted(self._pool.members, key=lambda item: item.key)
-        )
+        return view_members(self._pool.members, self._pool.picker)
 
     def unary_unary(
         self,

@@ -43,9 +43,7 @@ class Member:
         "state",
     )
 
-    def __init__(
-        self, endpoint: Endpoint, channel: grpc.Channel, on_last_call: Callable[[Member], None]
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, channel: Any, on_last_call: Callable[[Member], None]) -> None:
         self.endpoint = endpoint
         self.key: Key = endpoint.key
         self.channel = channel
@@ -80,7 +78,7 @@ class Member:
         """
         # Asking is private in the sync API of grpcio (the asyncio API has it as Channel.get_state);
         # `subscribe`, which is public, takes a thread for each connection.
-        connection: Any = self.channel._channel  # type: ignore[attr-defined]  # noqa: SLF001  # as said above
+        connection: Any = self.channel._channel  # noqa: SLF001  # as said above
         return _STATES[connection.check_connectivity_state(try_to_connect=True)]
 
     def enter(self) -> bool:

@@ -21,26 +21,19 @@ import grpc
 
 from kube_grpc.connectivity import Announcer
 from kube_grpc.endpoints import Endpoint, EndpointSet
+from kube_grpc.entrance import Entrance
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
 from kube_grpc.options import Options
 from kube_grpc.outcome import NoMemberError
-from kube_grpc.picker import Picker
 from kube_grpc.roster import Roster, Snapshot
 from kube_grpc.situation import Situation
 from kube_grpc.target import Target
 
 _LOGGER = logging.getLogger("kube_grpc")
 
-# A look at one connection takes 3 µs; these bounds keep all looks together below 3 % of a processor.
-_LOOK_S = 0.05
-# While members are new: a connection inside a cluster is made in milliseconds, and a call may be waiting for it.
-_LOOK_OFTEN_S = 0.005
-_NEW_S = 1.0
-_LOOK_PER_MEMBER_S = 0.000_1
 
-
-class Pool:
+class Pool(Entrance):
     """Members, kept by a thread of its own from construction to `close`."""
 
     def __init__(self, target: Target, options: Options, *, rng: random.Random) -> None:
@@ -55,35 +48,11 @@ class Pool:
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
         self._roster = Roster(target, options, self, rng=rng)
-        # A snapshot for calls: None while nobody serves.
-        self.picker: Picker[Member] | None = None
+        super().__init__()
         self.situation: Situation = self._roster.snapshot.situation
         self.members: tuple[Member, ...] = ()
         self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {target}", daemon=True)
         self._keeper.start()
-
-    def enter(self) -> Member | None:
-        """A connected member with the call counted on it, or None while nobody serves. The path of every
-        call.
-        """
-        picker = self.picker
-        while picker is not None:
-            member = picker.pick()
-            if member.enter():
-                return member
-            picker = self.picker  # It was retired, which happens only after a new picker is out.
-        return None
-
-    def enter_other(self, failed: Member) -> Member | None:
-        """As `enter`, but never the member that just failed a call: None if nobody else serves."""
-        picker = self.picker
-        others = () if picker is None else tuple(item for item in picker.members if item is not failed)
-        if picker is None or not others:
-            return None
-        chosen = picker.pick()
-        if chosen is failed:
-            chosen = next((item for item in others if item.key > failed.key), others[0])
-        return chosen if chosen.enter() else None
 
     def wait(self, timeout_s: float | None, *, is_patient: bool, other_than: Member | None = None) -> Member:
         """As `enter`, waiting for a member: until `timeout_s` if the call `is_patient` (wait_for_ready), else
@@ -172,24 +141,8 @@ class Pool:
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _look(self) -> None:
-        """See how every connection does: often while one is being made, else rarely.
-
-        gRPC can also tell, but with a thread for each connection, and with an exception in that thread when
-        the connection is closed (grpcio 1.85).
-        """
         self._is_look_asked = False
-        members = tuple(self._roster.members)
-        changed = []
-        for member in members:
-            state = member.look()
-            if state is not member.state:
-                changed.append(member)
-                member.state = state
-        if changed:
-            self._roster.changed(changed)
-        now = time.monotonic()
-        is_new = any(item.may_connect and now - item.opened_at < _NEW_S for item in members)
-        self._look_at = now + max(_LOOK_OFTEN_S if is_new else _LOOK_S, len(members) * _LOOK_PER_MEMBER_S)
+        self._look_at = time.monotonic() + self._roster.look()
 
     def connect(self, endpoint: Endpoint) -> Member:
         """A member whose connection is made by the first look."""

@@ -30,6 +30,13 @@ from kube_grpc.target import Target
 
 _LOGGER = logging.getLogger("kube_grpc")
 
+# A look at one connection takes 3 µs; these bounds keep all looks together below 3 % of a processor.
+_LOOK_S = 0.05
+# While members are new: a connection inside a cluster is made in milliseconds, and a call may be waiting for it.
+_LOOK_OFTEN_S = 0.005
+_NEW_S = 1.0
+_LOOK_PER_MEMBER_S = 0.000_1
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -45,7 +52,7 @@ class Host(Protocol):
     """Who acts for a roster. Its methods return at once."""
 
     def connect(self, endpoint: Endpoint) -> Member:
-        """Begin to connect; the host tells the roster of the connection's states (`changed`)."""
+        """A new member; the host sees to it that the roster looks at it soon, which makes gRPC connect."""
         ...
 
     def disconnect(self, member: Member) -> None:
@@ -127,6 +134,24 @@ class Roster:
             if item.state is is_lost and item.endpoint.orphaned and self._by_key.get(item.key) is item
         ]
         self._remove(lost, "its connection is lost and its Service is gone")
+
+    def look(self) -> float:
+        """See how every connection does; returns in how many seconds to look again: soon while one is being made.
+
+        gRPC can also tell, but its sync API does so with a thread for each connection, and with an exception in that
+        thread when the connection is closed (grpcio 1.85).
+        """
+        changed = []
+        for member in self._by_key.values():
+            state = member.look()
+            if state is not member.state:
+                changed.append(member)
+                member.state = state
+        if changed:
+            self.changed(changed)
+        now = time.monotonic()
+        is_new = any(item.may_connect and now - item.opened_at < _NEW_S for item in self._by_key.values())
+        return max(_LOOK_OFTEN_S if is_new else _LOOK_S, len(self._by_key) * _LOOK_PER_MEMBER_S)
 
     def pinged(self, member: Member, error: str | None) -> None:
         """The result of one ping: None, or what went wrong."""

@@ -9,30 +9,15 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Protocol
 
 from kube_grpc import target as targets
 from kube_grpc.access import Access
+from kube_grpc.discovery import Worker, make_discovery
 from kube_grpc.options import Options
 from kube_grpc.pings import Pinger
-from kube_grpc.poll import Poll
 from kube_grpc.pool import Pool
-from kube_grpc.slices import SliceReader
-from kube_grpc.watch import Watch
 
 _JOIN_S = 2.0
-
-
-class Worker(Protocol):
-    """Something with a thread of its own."""
-
-    def run(self) -> None:
-        """Runs until `stop`."""
-        ...
-
-    def stop(self) -> None:
-        """From any thread: end `run` soon. Again is no error."""
-        ...
 
 
 class Session:
@@ -46,13 +31,7 @@ class Session:
         namespace = None if targets.has_namespace(text) else self._access.find_namespace()
         self.target = targets.parse(text, namespace=namespace)
         self.pool = Pool(self.target, options, rng=rng)
-        reader = SliceReader(self._access, self.target.namespace, self.target.service)
-        port = self.target.port
-        self._workers: list[Worker] = [
-            Watch(reader, port, self.pool, rng=rng)
-            if options.mode == "watch"
-            else Poll(reader, port, self.pool, interval_s=options.refresh_interval_s, rng=rng)
-        ]
+        self._workers: list[Worker] = [make_discovery(self._access, self.target, options, self.pool, rng)]
         if options.mode == "poll" or options.ping is not None:
             pool = self.pool
             self._workers.append(

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from kube_grpc import hooks
-from kube_grpc.calls import _never_left
+from kube_grpc.attempts import never_left
 from kube_grpc.channel import Channel
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.errors import DiscoveryError
@@ -328,7 +328,7 @@ def test_what_gRPC_says_when_a_call_never_left(make_process: Any) -> None:  # no
     with channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(SAY)(b"x", timeout=20)
 
-    assert _never_left(caught.value, SimpleNamespace(endpoint=server.endpoint))  # type: ignore[arg-type]
+    assert never_left(caught.value, SimpleNamespace(endpoint=server.endpoint))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""`aio.Channel`: a grpc.aio.Channel over all pods of a Service.
+
+Rule: whatever takes a grpc.aio.Channel (a stub, gRPC's own health and reflection clients) takes this one and need not
+know. It belongs to the event loop that runs when it is made.
+
+Holds no logic of its own: members are the pool's matter, calls are those of `calls`.
+"""
+
+# ruff: noqa: FBT001, FBT002  # the signatures are those of grpc.aio.Channel
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from kube_grpc import target as targets
+from kube_grpc.access import Access
+from kube_grpc.aio import calls
+from kube_grpc.aio.pings import ping_members
+from kube_grpc.aio.pool import AioPool
+from kube_grpc.calls import Method
+from kube_grpc.channel import MemberView, view_members
+from kube_grpc.discovery import make_discovery
+from kube_grpc.hooks import Hook
+from kube_grpc.options import Options
+
+_JOIN_S = 2.0
+
+
+class Channel(grpc.aio.Channel):
+    """A channel whose calls go to the pods behind a Kubernetes Service.
+
+    Arguments are those of kube_grpc.Channel, with these differences: `ping` is called with a grpc.aio.Channel to one
+    member and may be a coroutine function; `interceptors` are grpc.aio client interceptors, run for each attempt of a
+    call; `hook` is called in the event loop.
+
+    Must be made where an event loop runs: RuntimeError else. Raises TargetError, OptionError, AccessError. An API
+    server that can not be reached is not an error here: calls say so.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        mode: str = "watch",
+        policy: str = "round_robin",
+        ping: Callable[[Any], object] | None = None,
+        ping_interval_s: float = 1.0,
+        refresh_interval_s: float = 60.0,
+        drain_grace_s: float = 30.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        interceptors: Sequence[Any] = (),
+        hook: Hook | None = None,
+        api_client: Any = None,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+    ) -> None:
+        checked = Options(
+            mode=mode,
+            policy=policy,
+            ping=ping,
+            ping_interval_s=ping_interval_s,
+            refresh_interval_s=refresh_interval_s,
+            drain_grace_s=drain_grace_s,
+            credentials=credentials,
+            options=tuple(options),
+            hook=hook,
+            api_client=api_client,
+            kubeconfig=kubeconfig,
+            context=context,
+        )
+        rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
+        self._access: Access | None = Access(api_client=api_client, kubeconfig=kubeconfig, context=context)
+        namespace = None if targets.has_namespace(target) else self._access.find_namespace()
+        wanted = targets.parse(target, namespace=namespace)
+        self._join(AioPool(wanted, checked, interceptors=tuple(interceptors), rng=rng), checked)
+        self._discovery = make_discovery(self._access, wanted, checked, self._pool, rng)
+        self._thread = threading.Thread(
+            target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True
+        )
+        self._thread.start()
+
+    @classmethod
+    def over(cls, pool: AioPool, options: Options) -> Channel:
+        """A channel over a pool that somebody else tells its endpoints."""
+        channel = cls.__new__(cls)
+        channel._access = None  # noqa: SLF001  # its own class
+        channel._join(pool, options)  # noqa: SLF001  # its own class
+        return channel
+
+    def _join(self, pool: AioPool, options: Options) -> None:
+        self._pool = pool
+        self._methods: dict[tuple[Any, ...], Method] = {}
+        self._pinging: asyncio.Task[None] | None = None
+        if options.mode == "poll" or options.ping is not None:
+            self._pinging = asyncio.ensure_future(
+                ping_members(
+                    lambda: pool.snapshot.members, options.ping, pool.pinged, options.ping_interval_s
+                )
+            )
+
+    def members(self) -> tuple[MemberView, ...]:
+        """Who is in the pool now, in the order of addresses."""
+        return view_members(self._pool.snapshot.members, self._pool.picker)
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.UnaryUnary:
+        """A multi-callable as grpc.aio.Channel.unary_unary makes."""
+        said = (method, request_serializer, response_deserializer, _registered_method)
+        return calls.UnaryUnary(self._pool, self._intern("unary_unary", *said))
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.UnaryStream:
+        """A multi-callable as grpc.aio.Channel.unary_stream makes."""
+        said = (method, request_serializer, response_deserializer, _registered_method)
+        return calls.UnaryStream(self._pool, self._intern("unary_stream", *said))
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.StreamUnary:
+        """A multi-callable as grpc.aio.Channel.stream_unary makes."""
+        said = (method, request_serializer, response_deserializer, _registered_method)
+        return calls.StreamUnary(self._pool, self._intern("stream_unary", *said))
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> calls.StreamStream:
+        """A multi-callable as grpc.aio.Channel.stream_stream makes."""
+        said = (method, request_serializer, response_deserializer, _registered_method)
+        return calls.StreamStream(self._pool, self._intern("stream_stream", *said))
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: ARG002  # it always does
+        """READY while a member serves; CONNECTING while there is hope; TRANSIENT_FAILURE else; SHUTDOWN once closed."""
+        return self._pool.state
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Until the state is another than the given one."""
+        while self._pool.state is last_observed_state:
+            await self._pool.wait_for_change()
+
+    async def channel_ready(self) -> None:
+        """Until a member serves. grpc.aio.UsageError if the channel is or becomes closed."""
+        while self._pool.state is not grpc.ChannelConnectivity.READY:
+            self._pool.require_open()
+            await self._pool.wait_for_change()
+
+    async def close(self, grace: float | None = None) -> None:
+        """End the pool; calls under way have `grace` seconds, and are cancelled then. Again is no error."""
+        if self._pinging is not None:
+            self._pinging.cancel()
+        access, self._access = self._access, None
+        if access is not None:
+            self._discovery.stop()
+        await self._pool.close(grace)
+        if access is not None:
+            # Stopping cuts its connection; only a request to an API server that does not answer can take longer, and
+            # that thread ends by itself.
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join, _JOIN_S)
+            access.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.close(None)
+
+    def _intern(
+        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
+    ) -> Method:
+        """One Method for equal arguments, however many stubs are made."""
+        key = (kind, name, serializer, deserializer, bool(is_registered))
+        found = self._methods.get(key)
+        if found is None:
+            found = self._methods[key] = Method(
+                kind, name, serializer, deserializer, is_registered=bool(is_registered)
+            )
+        return found

@@ -1,0 +1,35 @@
+"""What feeds a pool with endpoints, as the options ask for it."""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+from kube_grpc.access import Access
+from kube_grpc.options import Options
+from kube_grpc.poll import Poll
+from kube_grpc.slices import SliceReader
+from kube_grpc.target import Target
+from kube_grpc.watch import Report, Watch
+
+
+class Worker(Protocol):
+    """Something with a thread of its own."""
+
+    def run(self) -> None:
+        """Runs until `stop`."""
+        ...
+
+    def stop(self) -> None:
+        """From any thread: end `run` soon. Again is no error."""
+        ...
+
+
+def make_discovery(
+    access: Access, target: Target, options: Options, report: Report, rng: random.Random
+) -> Worker:
+    """A watch or a poll of the target's EndpointSlices that tells `report`."""
+    reader = SliceReader(access, target.namespace, target.service)
+    if options.mode == "watch":
+        return Watch(reader, target.port, report, rng=rng)
+    return Poll(reader, target.port, report, interval_s=options.refresh_interval_s, rng=rng)
