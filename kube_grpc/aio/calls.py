@@ -61,10 +61,7 @@ class _Caller:
         except BaseException:
             member.leave()
             raise
-        # A callback that is given to the call itself makes it refer to itself: gRPC could not see any more that a caller
-        # has dropped it, and would not cancel it. An intercepted call has nothing else to ask.
-        watched = getattr(call, "_cython_call", call)
-        watched.add_done_callback(lambda _call: member.leave())
+        call.add_done_callback(lambda _call: member.leave())
         return call
 
 
