@@ -1,0 +1,154 @@
+"""A unary-unary call that is made again on another member if it provably never left this process (see `attempts`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kube_grpc.aio.deferred import Begin, FailedCall, ask
+from kube_grpc.aio.outcome import NoMemberError
+from kube_grpc.aio.pool import AioPool
+from kube_grpc.attempts import never_left
+from kube_grpc.member import Member
+
+
+class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # generic in the stubs only
+    """A unary-unary call that is made again on another member if it never left this process.
+
+    It is settled when it is awaited or asked for its status; the attempt under way is grpc.aio's own call.
+    """
+
+    __slots__ = ("_attempt", "_begin", "_deadline", "_is_patient", "_is_second", "_member", "_pool")
+
+    def __init__(
+        self,
+        pool: AioPool,
+        begin: Begin,
+        member: Member,
+        timeout: float | None,
+        deadline: float | None,
+        *,
+        is_patient: bool,
+    ) -> None:
+        self._pool = pool
+        self._begin = begin
+        self._deadline = deadline
+        self._is_patient = is_patient
+        self._is_second = False
+        self._member = member
+        self._attempt: Any = begin(member, timeout)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """The response; raises grpc.aio.AioRpcError."""
+        return self._settle().__await__()
+
+    async def _settle(self) -> Any:
+        while True:
+            attempt, member = self._attempt, self._member
+            try:
+                return await attempt
+            except grpc.aio.AioRpcError as error:
+                if self._attempt is not attempt:
+                    continue  # Somebody else who awaits this call has made it again.
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    self._pool.suspect()
+                if (self._is_second and not self._is_patient) or not never_left(error, member):
+                    raise
+                if not await self._repeat(member, attempt):
+                    raise
+
+    async def _repeat(self, failed: Member, attempt: Any) -> bool:
+        """Make the call on another member; False if there is none."""
+        left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        other = self._pool.enter_other(failed)
+        if other is None and self._is_patient:
+            other = await self._pool.wait(left_s, is_patient=True, other_than=failed)
+            left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        if other is None:
+            return False
+        if self._attempt is not attempt:
+            other.leave()
+            return True
+        self._is_second = True
+        self._member = other
+        self._attempt = self._begin(other, left_s)
+        return True
+
+    async def _settled(self) -> Any:
+        try:
+            await self._settle()
+        except NoMemberError as error:
+            return FailedCall(error)
+        except grpc.aio.AioRpcError:
+            return self._attempt
+        return self._attempt
+
+    async def code(self) -> grpc.StatusCode:
+        """The status of the last attempt."""
+        return await ask(await self._settled(), "code")  # type: ignore[no-any-return]
+
+    async def details(self) -> str:
+        """The status's text."""
+        return await ask(await self._settled(), "details")  # type: ignore[no-any-return]
+
+    async def debug_error_string(self) -> str:
+        """gRPC's own words on what went wrong."""
+        return await ask(await self._settled(), "debug_error_string")  # type: ignore[no-any-return]
+
+    async def initial_metadata(self) -> Any:
+        """What the server sent first; available before the call is over."""
+        attempt = self._attempt
+        found = await attempt.initial_metadata()
+        if not attempt.done() or len(found):
+            return found
+        return await ask(await self._settled(), "initial_metadata")
+
+    async def trailing_metadata(self) -> Any:
+        """What the server sent last."""
+        return await ask(await self._settled(), "trailing_metadata")
+
+    async def wait_for_connection(self) -> None:
+        """Returns at once: calls are made on connected members only."""
+        await self._attempt.wait_for_connection()
+
+    def cancel(self) -> bool:
+        """Cancel the attempt under way."""
+        return bool(self._attempt.cancel())
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return bool(self._attempt.cancelled())
+
+    def done(self) -> bool:
+        """Whether the attempt under way is over."""
+        return bool(self._attempt.done())
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, None without one."""
+        remaining: float | None = self._attempt.time_remaining()
+        return remaining
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call it with this call once it is settled."""
+        _call_when_over(self._settled(), lambda: callback(self))
+
+
+_watching: set[asyncio.Task[Any]] = set()
+
+
+def _call_when_over(work: Any, callback: Callable[[], None]) -> None:
+    task = asyncio.ensure_future(work)
+    _watching.add(task)
+
+    def over(done: asyncio.Task[Any]) -> None:
+        _watching.discard(done)
+        if not done.cancelled():
+            done.exception()  # seen: it is told by the call itself
+        callback()
+
+    task.add_done_callback(over)
