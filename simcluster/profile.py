@@ -43,6 +43,10 @@ class Profile:
     namespace_retry_s: float
     # Pod evicted, or marked to be -> it counts again if it is still there (DeletionTimeout of disruption.go).
     eviction_timeout_s: float
+    # A daemon pod failed -> the next one on its node that fails stays so long; doubles (daemon_controller.go).
+    daemon_backoff_s: float
+    # Longest such wait (the same: NewBackOff(1 s, 15 min)).
+    daemon_backoff_max_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
 
@@ -103,6 +107,8 @@ FAST = Profile(
     namespace_grace_s=0.0,
     namespace_retry_s=0.0,
     eviction_timeout_s=2.0,
+    daemon_backoff_s=0.1,
+    daemon_backoff_max_s=2.0,
     schedule_s=0.0,
     pod_start_s=0.0,
     first_probe_s=0.0,
@@ -138,6 +144,8 @@ FAITHFUL = Profile(
     namespace_grace_s=5.0,
     namespace_retry_s=5.0,
     eviction_timeout_s=120.0,
+    daemon_backoff_s=1.0,
+    daemon_backoff_max_s=900.0,
     schedule_s=0.010,
     pod_start_s=0.490,
     first_probe_s=0.0,

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from simcluster.controllers.daemonset import DaemonSets
 from simcluster.controllers.deployment import Deployments
 from simcluster.controllers.disruption import Disruptions
 from simcluster.controllers.endpointslice import EndpointSlices
@@ -79,6 +80,7 @@ def start(
         Deployments(context).loop,
         ReplicaSets(context).loop,
         StatefulSets(context).loop,
+        DaemonSets(context).loop,
         endpoints.loop,
         Disruptions(context).loop,
         Scheduler(context).loop,

@@ -124,7 +124,7 @@ class History:
             raise
         return created
 
-    def truncate(self, owner: Object, revisions: Sequence[Object], live: set[str]) -> None:
-        """Delete what is beyond the history that the owner keeps."""
-        for each in excess(revisions, live, owner["spec"].get("revisionHistoryLimit", 10)):
+    def truncate(self, revisions: Sequence[Object], live: set[str], limit: int) -> None:
+        """Delete what is beyond the `limit` of revisions that are not live."""
+        for each in excess(revisions, live, limit):
             self._registry.delete(REVISIONS, *name_of(each), uid=uid_of(each))

@@ -65,7 +65,7 @@ class StatefulSets:
             present = self._members(stateful_set)
             self._write_status(stateful_set, wish, present, now)
         live = {wish.current, wish.update, *(ordinals.revision_of(pod) for pod in present)}
-        self._history.truncate(stateful_set, revisions, live)
+        self._history.truncate(revisions, live, stateful_set["spec"].get("revisionHistoryLimit", 10))
         self._wait_for_availability(stateful_set, wish, present, now)
 
     def _enqueue(self, key: Name) -> None:

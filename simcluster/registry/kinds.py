@@ -67,7 +67,9 @@ RULES: dict[str, Rules] = {
     ),
     "replicasets.apps": Rules(generation=True, find_faults=workloads.find_faults),
     "statefulsets.apps": Rules(generation=True, find_faults=workloads.find_faults),
-    "daemonsets.apps": Rules(generation=True, find_faults=workloads.find_faults),
+    "daemonsets.apps": Rules(
+        generation=True, prepare=workloads.prepare_daemon_set, find_faults=workloads.find_faults
+    ),
     "replicationcontrollers": _COUNTED,
     "jobs.batch": _COUNTED,
     "ingresses.networking.k8s.io": Rules(generation=True, find_faults=workloads.find_ingress_faults),

@@ -20,6 +20,18 @@ _DATA_KEY_TEXT = (
     "  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def prepare_daemon_set(daemon_set: Object, old: Object | None, _around: object) -> None:
+    """Count the changes of a DaemonSet's template, where no writer can change the count."""
+    metadata = daemon_set["metadata"]
+    number = 1
+    if old is not None:
+        before = old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "1")
+        number = int(before) + (daemon_set["spec"]["template"] != old["spec"]["template"])
+    metadata["annotations"] = metadata.get("annotations", {}) | {TEMPLATE_GENERATION: str(number)}
+
 
 def find_faults(workload: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a Deployment, ReplicaSet, StatefulSet or DaemonSet."""
