@@ -150,6 +150,13 @@ class NotAcceptable(StatusError):
             else f"only the following media types are accepted: {shown}"
         )
 
+    @classmethod
+    def of_view(cls, wrong: str) -> NotAcceptable:
+        """Return the refusal of a view that does not fit what was asked for."""
+        error = cls(())
+        error.message = f"you requested {wrong}"
+        return error
+
 
 class AlreadyExists(StatusError):
     """409: the name is taken."""

@@ -27,6 +27,13 @@ class Form:
 
 
 PLAIN = Form()
+_OF_META = ("v1", "v1beta1")
+_VERSIONS = {
+    "Table": _OF_META,
+    "PartialObjectMetadata": _OF_META,
+    "PartialObjectMetadataList": _OF_META,
+    "APIGroupDiscoveryList": ("v2",),
+}
 
 
 def choose_form(
@@ -42,7 +49,7 @@ def choose_form(
         known = known or form is not None
         given = dict(part.partition("=")[::2] for part in parameters)
         transform = given.get("as", "")
-        if transform and transform not in transforms:
+        if transform and (transform not in transforms or given.get("v") not in _VERSIONS[transform]):
             continue
         if form == "json":
             return Form(transform, given.get("v", ""))

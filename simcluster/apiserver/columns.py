@@ -8,72 +8,29 @@ Source: kubernetes pkg/printers/internalversion/printers.go and apimachinery pkg
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from simcluster.apiserver import pod_cells
+from simcluster.apiserver import cluster_columns, pod_cells, storage_columns, workload_columns
 from simcluster.apiserver.ages import show_age
-from simcluster.registry.scale import show_selector
+from simcluster.apiserver.column import (
+    AGE,
+    CONTAINERS,
+    CREATED_AT,
+    IMAGES,
+    NAME,
+    NONE,
+    SELECTOR,
+    UNKNOWN,
+    UNSET,
+    Cell,
+    Column,
+    Object,
+    at,
+    integer,
+    show_labels,
+    show_name,
+    wide,
+)
 
-Object = dict[str, Any]
-Cell = Callable[[Object, float], Any]
-NONE = "<none>"
-UNKNOWN = "<unknown>"
 _ENDPOINTS_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column; those of priority 1 are shown by `-o wide` only."""
-
-    name: str
-    cell: Cell
-    type: str = "string"
-    format: str = ""
-    priority: int = 0
-
-    def definition(self) -> Object:
-        """Return it as it stands in a Table's columnDefinitions."""
-        shown = {"name": self.name, "type": self.type, "format": self.format}
-        return shown | {"description": "", "priority": self.priority}
-
-
-def _wide(name: str, cell: Cell) -> Column:
-    return Column(name, cell, priority=1)
-
-
-def _name(obj: Object, _now: float) -> str:
-    return str(obj["metadata"]["name"])
-
-
-def _age(obj: Object, now: float) -> str:
-    return show_age(obj["metadata"].get("creationTimestamp"), now)
-
-
-NAME = Column("Name", _name, format="name")
-AGE = Column("Age", _age)
-CREATED_AT = Column("Created At", lambda obj, _: obj["metadata"].get("creationTimestamp"), type="date")
-
-
-def _containers(obj: Object, key: str) -> str:
-    return ",".join(each.get(key, "") for each in obj["spec"]["template"]["spec"].get("containers", ()))
-
-
-CONTAINERS = _wide("Containers", lambda obj, _: _containers(obj, "name"))
-IMAGES = _wide("Images", lambda obj, _: _containers(obj, "image"))
-
-
-def _selector(obj: Object, _now: float) -> str:
-    shown = show_selector(obj["spec"].get("selector"))
-    return shown if shown else NONE
-
-
-SELECTOR = _wide("Selector", _selector)
-
-
-def _status(key: str) -> Cell:
-    return lambda obj, _: obj.get("status", {}).get(key, 0)
 
 
 def _ready_of(total: str) -> Cell:
@@ -118,6 +75,12 @@ def _node_info(key: str, empty: str = UNKNOWN) -> Cell:
     return cell
 
 
+def _kernel(node: Object, now: float) -> str:
+    architecture = node.get("status", {}).get("nodeInfo", {}).get("architecture")
+    version = str(_node_info("kernelVersion")(node, now))
+    return f"{version} ({architecture})" if architecture else version
+
+
 def _service_ports(service: Object, _now: float) -> str:
     shown = []
     for port in service["spec"].get("ports", ()):
@@ -143,11 +106,6 @@ def _external_ip(service: Object, _now: float) -> str:
     return ",".join(addresses) if addresses else NONE
 
 
-def _service_selector(service: Object, _now: float) -> str:
-    labels = service["spec"].get("selector", {})
-    return ",".join(f"{key}={labels[key]}" for key in sorted(labels)) if labels else NONE
-
-
 def _more(shown: list[str], *, empty: str) -> str:
     if not shown:
         return empty
@@ -157,21 +115,21 @@ def _more(shown: list[str], *, empty: str) -> str:
 
 def _slice_ports(piece: Object, _now: float) -> str:
     ports = piece.get("ports")
-    return _more([str(each.get("port", "*")) for each in ports] if ports else [], empty="<unset>")
+    return _more([str(each.get("port", "*")) for each in ports] if ports else [], empty=UNSET)
 
 
 def _slice_endpoints(piece: Object, _now: float) -> str:
     endpoints = piece.get("endpoints")
     found = [address for each in endpoints for address in each["addresses"]] if endpoints else []
-    return _more(found, empty="<unset>")
+    return _more(found, empty=UNSET)
 
 
 def _endpoints(endpoints: Object, _now: float) -> str:
     found = []
     for subset in endpoints.get("subsets", ()):
-        ports = subset.get("ports", [])
-        for address in subset.get("addresses", ()):
-            found += [f"{address['ip']}:{port['port']}" for port in ports] if ports else [address["ip"]]
+        addresses = [each["ip"] for each in subset.get("addresses", ())]
+        ports = [f":{port['port']}" for port in subset.get("ports", ())]
+        found += [address + port for port in ports or [""] for address in addresses]
     return _more(found, empty=NONE)
 
 
@@ -192,7 +150,8 @@ def _ingress_address(ingress: Object, _now: float) -> str:
 
 def _event_object(event: Object, _now: float) -> str:
     involved = event.get("involvedObject", {})
-    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+    kind, name = involved.get("kind", "").lower(), involved.get("name", "")
+    return f"{kind}/{name}" if name else kind
 
 
 def _event_source(event: Object, _now: float) -> str:
@@ -202,19 +161,23 @@ def _event_source(event: Object, _now: float) -> str:
     return f"{component}, {host}" if host else str(component)
 
 
-def _last_seen(event: Object, now: float) -> str:
-    series = event.get("series", {})
-    seen = series.get("lastObservedTime", event.get("lastTimestamp"))
-    return show_age(event.get("eventTime") if seen is None else seen, now)
-
-
 def _first_seen(event: Object, now: float) -> str:
     first = event.get("firstTimestamp")
     return show_age(event.get("eventTime") if first is None else first, now)
 
 
-def _event_count(event: Object, _now: float) -> str:
-    return str(event.get("series", {}).get("count", event.get("count", 1)))
+def _last_seen(event: Object, now: float) -> str:
+    if event.get("series"):
+        return show_age(event["series"].get("lastObservedTime"), now)
+    last = event.get("lastTimestamp")
+    return _first_seen(event, now) if last is None else show_age(last, now)
+
+
+def _event_count(event: Object, _now: float) -> int:
+    if event.get("series"):
+        return int(event["series"].get("count", 0))
+    count = int(event.get("count", 0))
+    return count if count else 1
 
 
 def _data_count(holder: Object, _now: float) -> int:
@@ -239,9 +202,9 @@ _BINDING = (
     NAME,
     Column("Role", _role),
     AGE,
-    _wide("Users", _subjects("User")),
-    _wide("Groups", _subjects("Group")),
-    _wide("ServiceAccounts", _subjects("ServiceAccount")),
+    wide("Users", _subjects("User")),
+    wide("Groups", _subjects("Group")),
+    wide("ServiceAccounts", _subjects("ServiceAccount")),
 )
 
 
@@ -256,17 +219,26 @@ def _parameters(ingress_class: Object, _now: float) -> str:
 DEFAULT = (NAME, CREATED_AT)
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
+    "scale": (
+        Column("Name", show_name),
+        integer("Desired", "spec.replicas"),
+        integer("Available", "status.replicas"),
+        AGE,
+    ),
+    **workload_columns.COLUMNS,
+    **storage_columns.COLUMNS,
+    **cluster_columns.COLUMNS,
     "nodes": (
         NAME,
         Column("Status", _node_status),
         Column("Roles", _node_roles),
         AGE,
         Column("Version", _node_info("kubeletVersion", "")),
-        _wide("Internal-IP", _node_address("InternalIP")),
-        _wide("External-IP", _node_address("ExternalIP")),
-        _wide("OS-Image", _node_info("osImage")),
-        _wide("Kernel-Version", _node_info("kernelVersion")),
-        _wide("Container-Runtime", _node_info("containerRuntimeVersion")),
+        wide("Internal-IP", _node_address("InternalIP")),
+        wide("External-IP", _node_address("ExternalIP")),
+        wide("OS-Image", _node_info("osImage")),
+        wide("Kernel-Version", _kernel),
+        wide("Container-Runtime", _node_info("containerRuntimeVersion")),
     ),
     "pods": (
         NAME,
@@ -274,16 +246,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Status", lambda pod, _: pod_cells.show_status(pod)),
         Column("Restarts", pod_cells.show_restarts),
         AGE,
-        _wide("IP", lambda pod, _: pod.get("status", {}).get("podIP", NONE)),
-        _wide("Node", lambda pod, _: pod["spec"].get("nodeName", NONE)),
-        _wide("Nominated Node", lambda pod, _: pod.get("status", {}).get("nominatedNodeName", NONE)),
-        _wide("Readiness Gates", lambda pod, _: pod_cells.show_gates(pod)),
+        wide("IP", lambda pod, _: pod.get("status", {}).get("podIP", NONE)),
+        wide("Node", lambda pod, _: pod["spec"].get("nodeName", NONE)),
+        wide("Nominated Node", lambda pod, _: pod.get("status", {}).get("nominatedNodeName", NONE)),
+        wide("Readiness Gates", lambda pod, _: pod_cells.show_gates(pod)),
     ),
     "deployments.apps": (
         NAME,
         Column("Ready", _ready_of("replicas")),
-        Column("Up-to-date", _status("updatedReplicas")),
-        Column("Available", _status("availableReplicas")),
+        Column("Up-to-date", at("status.updatedReplicas", 0)),
+        Column("Available", at("status.availableReplicas", 0)),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -291,9 +263,9 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "replicasets.apps": (
         NAME,
-        Column("Desired", lambda obj, _: obj["spec"].get("replicas", 0), type="integer"),
-        Column("Current", _status("replicas"), type="integer"),
-        Column("Ready", _status("readyReplicas"), type="integer"),
+        integer("Desired", "spec.replicas"),
+        integer("Current", "status.replicas"),
+        integer("Ready", "status.readyReplicas"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -307,7 +279,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("External-IP", _external_ip),
         Column("Port(s)", _service_ports),
         AGE,
-        _wide("Selector", _service_selector),
+        wide("Selector", lambda obj, _: show_labels(obj["spec"].get("selector"))),
     ),
     "endpointslices.discovery.k8s.io": (
         NAME,
@@ -337,12 +309,12 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Type", lambda obj, _: obj.get("type", "")),
         Column("Reason", lambda obj, _: obj.get("reason", "")),
         Column("Object", _event_object),
-        _wide("Subobject", lambda obj, _: obj.get("involvedObject", {}).get("fieldPath", "")),
-        _wide("Source", _event_source),
+        wide("Subobject", lambda obj, _: obj.get("involvedObject", {}).get("fieldPath", "")),
+        wide("Source", _event_source),
         Column("Message", lambda obj, _: obj.get("message", "").strip()),
-        _wide("First Seen", _first_seen),
-        _wide("Count", _event_count),
-        Column("Name", _name, format="name", priority=1),
+        wide("First Seen", _first_seen),
+        wide("Count", _event_count),
+        Column("Name", show_name, format="name", priority=1),
     ),
     "secrets": (NAME, Column("Type", lambda obj, _: obj["type"]), Column("Data", _data_count), AGE),
     "configmaps": (NAME, Column("Data", _data_count), AGE),

@@ -73,7 +73,7 @@ class Discovery:
         listed = [_describe(each) for each in self._catalogue.of_group(group, version)]
         versions = [{"version": version, "resources": listed, "freshness": "Current"}]
         named = {"name": group} if group else {}
-        return {"metadata": named | {"creationTimestamp": None}, "versions": versions}
+        return {"metadata": named, "versions": versions}
 
     def _only_group(self, name: str) -> Json | None:
         for group, version in self._catalogue.groups:
@@ -121,14 +121,22 @@ def _sub_entry(resource: Resource, sub: Subresource) -> Json:
         "namespaced": resource.namespaced,
     }
     if (sub.group, sub.version) != (resource.group, resource.version):
-        shown |= {"group": sub.group, "version": sub.version}
+        shown |= _elsewhere(resource, sub)
     return shown | {"kind": sub.kind, "verbs": list(sub.verbs)}
+
+
+def _elsewhere(resource: Resource, sub: Subresource) -> Json:
+    """Return group and version of a subresource, empty where they are the resource's own."""
+    if (sub.group, sub.version) == (resource.group, resource.version):
+        return {"group": "", "version": ""}
+    return {"group": sub.group, "version": sub.version}
 
 
 def _describe(resource: Resource) -> Json:
     shown: Json = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        # Group and version are told only where they are not those that it stands in.
+        "responseKind": {"group": "", "version": "", "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -141,7 +149,7 @@ def _describe(resource: Resource) -> Json:
         shown["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "responseKind": {**_elsewhere(resource, sub), "kind": sub.kind},
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources.values()

@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from simcluster.apiserver import bodies, tables
+from simcluster.apiserver import bodies
 from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.list_options import read_list_options, read_revision
-from simcluster.apiserver.listing import Page, encode_list, list_metadata, select_page, wait_for_revision
+from simcluster.apiserver.listing import Page, encode_list, select_page, wait_for_revision
+from simcluster.apiserver.views import VIEWS, show, show_page
 from simcluster.errors import BadRequest, NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
 from simcluster.registry import Object, Registry
@@ -27,7 +28,6 @@ _PATCH_TYPES: dict[str, PatchType] = {
     "application/strategic-merge-patch+json": "strategic",
 }
 _APPLY = "application/apply-patch+yaml"
-_LISTED = ("Table", "PartialObjectMetadataList")
 # Kinds whose deletion is answered with the object, not with a Status.
 _RETURNED = frozenset(
     {
@@ -54,31 +54,24 @@ class Objects:
     async def get(self, call: Call) -> web.Response:
         """Answer with one object, or with its Scale."""
         target = call.target
-        form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
+        form = choose_form(call.accept, VIEWS)
         said = read_revision(call.query)
         if said is not None:
             await wait_for_revision(self._registry, said)
         record = self._registry.record(target.resource, target.namespace, target.name)
+        if target.subresource != "scale" and not form.transform:
+            return answer_encoded(record.encoded)
+        obj = record.object
         if target.subresource == "scale":
-            return answer(
-                self._registry.get(target.resource, target.namespace, target.name, subresource="scale")
-            )
-        if form.transform == "Table":
-            return self._table(call, Page([record], record.revision))
-        if form.transform:
-            return answer(tables.partial(record.object, form.version))
-        return answer_encoded(record.encoded)
+            obj = self._registry.get(target.resource, target.namespace, target.name, subresource="scale")
+        return answer(self._show(call, obj, form))
 
     async def list(self, call: Call) -> web.Response:
         """Answer with all objects that match, or a page of them."""
-        form = choose_form(call.accept, _LISTED)
+        form = choose_form(call.accept, VIEWS)
         options = read_list_options(call.query, call.target.resource, watch=False)
         page = await select_page(self._registry, call.kind, call.target.namespace, options)
-        if form.transform == "Table":
-            return self._table(call, page)
-        if form.transform:
-            return answer(self._partial_list(page, form))
-        return answer_encoded(encode_list(call.kind, page))
+        return self._answer_page(call, page, form)
 
     async def create(self, call: Call) -> web.Response:
         """Store a new object."""
@@ -166,7 +159,8 @@ class Objects:
         options = await bodies.read_delete_options(call)
         asked = read_list_options(call.query, call.target.resource, watch=False)
         page = await select_page(self._registry, call.kind, call.target.namespace, asked)
-        body = encode_list(call.kind, page)
+        form = choose_form(call.accept, VIEWS)
+        answered = self._answer_page(call, page, form)
         for record in page.records:
             try:
                 self._registry.delete(
@@ -180,20 +174,19 @@ class Objects:
             except NotFound:
                 # The deletion of an earlier one took it along.
                 continue
-        return answer_encoded(body)
+        return answered
 
     def _written(self, call: Call, obj: Object, status: int = 200) -> web.Response:
-        form = choose_form(call.accept, ("Table", "PartialObjectMetadata"))
-        headers = call.warning_headers()
+        form = choose_form(call.accept, VIEWS)
+        if form.transform:
+            return answer(self._show(call, obj, form), status=status)
         metadata = obj["metadata"]
         key = Key(call.target.resource, metadata.get("namespace", ""), metadata["name"])
         record = self._registry.store.get(key)
-        if form.transform == "PartialObjectMetadata":
-            return answer(tables.partial(obj, form.version), status=status, headers=headers)
         # What was just stored is encoded for the watchers anyway.
         stored = record is not None and record.object is obj
         encoded = record.encoded if stored and record is not None else orjson.dumps(obj)
-        return answer_encoded(encoded, status=status, headers=headers)
+        return answer_encoded(encoded, status=status)
 
     def _is_there(self, call: Call, last: Object) -> bool:
         metadata = last["metadata"]
@@ -202,17 +195,13 @@ class Objects:
         )
         return record is not None and record.object["metadata"]["uid"] == metadata["uid"]
 
-    def _table(self, call: Call, page: Page) -> web.Response:
-        included = tables.check_included(call.query.get("includeObject", ""))
-        now = self._registry.clock()
-        return answer(
-            tables.make_table(call.kind, page.records, list_metadata(page), now=now, included=included)
-        )
+    def _show(self, call: Call, obj: Object, form: Form) -> Object:
+        return show(call.kind, obj, form, call.query, self._registry.clock()) if form.transform else obj
 
-    def _partial_list(self, page: Page, form: Form) -> Object:
-        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
-        items = [tables.partial(record.object, form.version) for record in page.records]
-        return head | {"metadata": list_metadata(page), "items": items}
+    def _answer_page(self, call: Call, page: Page, form: Form) -> web.Response:
+        if form.transform:
+            return answer(show_page(call.kind, page, form, call.query, self._registry.clock()))
+        return answer_encoded(encode_list(call.kind, page))
 
 
 def _agent(call: Call) -> str:

@@ -7,10 +7,12 @@ kinds there are, and that writes take `dryRun` and `fieldValidation`.
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import Any
 
 import orjson
 
+from simcluster.apiserver.swagger import write_document
 from simcluster.schema import Catalogue, Resource
 
 Json = dict[str, Any]
@@ -21,6 +23,8 @@ _PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+# Clients keep documents by their hash: raise this whenever they come out otherwise than before.
+_WRITING = 2
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _ALWAYS = ("Status", "DeleteOptions", "Patch", "WatchEvent", "APIResourceList")
 
@@ -32,41 +36,62 @@ class OpenApi:
         self._catalogue = catalogue
         self._written: dict[str, bytes] = {}
 
+    @cached_property
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Where the v3 documents are, such as `apis/apps/v1`, and the group and version of each."""
+        return {
+            f"apis/{group}/{version}" if group else f"api/{version}": (group, version)
+            for group, version in self._catalogue.groups
+        }
+
     def index(self) -> Json:
-        """Return where the v3 documents are."""
-        paths = {}
-        for group, version in self._catalogue.groups:
-            where = f"apis/{group}/{version}" if group else f"api/{version}"
-            paths[where] = {"serverRelativeURL": f"/openapi/v3/{where}?hash={self._hash(where)}"}
-        return {"paths": paths}
+        """Return where the v3 documents are, each with its hash."""
+        return {
+            "paths": {
+                where: {"serverRelativeURL": f"/openapi/v3/{where}?hash={self.hash(where)}"}
+                for where in self.places
+            }
+        }
 
     def v3(self, where: str) -> bytes | None:
         """Return the document of `apis/apps/v1` or `api/v1`; None if there is none."""
-        for group, version in self._catalogue.groups:
-            if where == (f"apis/{group}/{version}" if group else f"api/{version}"):
-                if where not in self._written:
-                    self._written[where] = orjson.dumps(self._document(where, group, version))
-                return self._written[where]
-        return None
+        if where not in self.places:
+            return None
+        if where not in self._written:
+            self._written[where] = orjson.dumps(self._document(where, *self.places[where]))
+        return self._written[where]
 
     def v2(self) -> bytes:
         """Return the one document of all groups."""
         if "v2" not in self._written:
-            definitions = {
-                name: _refer(schema, _V2_REFERENCE, nested=False)
-                for name, schema in self._catalogue.schemas.items()
-            }
-            document = {"swagger": "2.0", "info": self._info(), "paths": {}, "definitions": definitions}
-            self._written["v2"] = orjson.dumps(document)
+            self._written["v2"] = orjson.dumps(self._write_v2())
         return self._written["v2"]
 
-    def _hash(self, where: str) -> str:
-        # The documents are a function of the version alone; so is what they are told apart by.
-        text = f"{self._catalogue.version['gitVersion']} {where}"
+    def v2_protobuf(self) -> bytes:
+        """Return the one document of all groups as protobuf."""
+        if "v2 protobuf" not in self._written:
+            self._written["v2 protobuf"] = write_document(self._write_v2())
+        return self._written["v2 protobuf"]
+
+    def hash(self, where: str) -> str:
+        """Return what tells one document from another: from that of another place, version or way of writing it."""
+        text = f"{self._catalogue.version['gitVersion']} {where} {_WRITING}"
         return hashlib.sha512(text.encode()).hexdigest().upper()
 
+    def _write_v2(self) -> Json:
+        # Version 2 has no alternatives: what is one of two types is a text there.
+        schemas = {
+            name: {"type": "string", **{key: value for key, value in schema.items() if key != "oneOf"}}
+            if "oneOf" in schema
+            else schema
+            for name, schema in self._catalogue.schemas.items()
+        }
+        definitions = {name: _refer(schema, _V2_REFERENCE, nested=False) for name, schema in schemas.items()}
+        return {"swagger": "2.0", "info": self._info(), "paths": {}, "definitions": definitions}
+
     def _info(self) -> Json:
-        return {"title": "Kubernetes", "version": self._catalogue.version["gitVersion"]}
+        version = self._catalogue.version
+        return {"title": "Kubernetes", "version": f"{version['major']}.{version['minor']}"}
 
     def _document(self, where: str, group: str, version: str) -> Json:
         resources = self._catalogue.of_group(group, version)

@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from simcluster.apiserver import forms, kubeconfigs
-from simcluster.apiserver.answers import answer, answer_error
+from simcluster.apiserver.answers import answer_error
 from simcluster.apiserver.bodies import LARGEST
 from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call, Kubelet
@@ -43,7 +43,10 @@ from simcluster.tokens import TokenIssuer
 
 _log = logging.getLogger(__name__)
 
-_PUBLIC = ("/livez", "/readyz", "/healthz", "/version")
+# Methods that no resource answers to, though all paths are authorised by them.
+_UNSERVED = ("HEAD", "OPTIONS")
+# Source: kubernetes pkg/apis/core/v1, the prerelease-lifecycle marks.
+_DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NAMES = (
     "localhost",
@@ -161,21 +164,30 @@ class ApiServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        if path.startswith(_PUBLIC) and request.method in ("GET", "HEAD"):
-            return self._public(path)
+        if request.method in ("GET", "HEAD"):
+            public = self._documents.answer_anybody(request)
+            if public is not None:
+                return public
         user = self._callers.identify(request)
         target = read_target(request.method, path, request.query)
         if target is None:
             self._require_path(user, request)
             return self._documents.answer(request)
         self._require(user, target)
+        if request.method in _UNSERVED:
+            raise MethodNotAllowed
         kind = self.registry.catalogue.resources.get(target.resource)
         if kind is None or kind.version != target.version:
             raise ResourceNotFound
         if target.subresource and target.subresource not in kind.subresources:
             raise ResourceNotFound
         call = Call(request, user, target, kind, self._protobuf)
-        return await self._handler(call)(call)
+        if kind.name in _DEPRECATED:
+            call.warnings.append(_DEPRECATED[kind.name])
+        response = await self._handler(call)(call)
+        if call.warnings and not response.prepared:
+            response.headers.update(call.warning_headers())
+        return response
 
     def _handler(self, call: Call) -> Handler:
         target, kind = call.target, call.kind
@@ -245,11 +257,6 @@ class ApiServer:
         access = Access(request.method.lower(), path=request.path)
         if not is_allowed(user, access, self._roles):
             raise Forbidden("", "", explain(user, access))
-
-    def _public(self, path: str) -> web.Response:
-        if path.rstrip("/") == "/version":
-            return answer(self.registry.catalogue.version)
-        return web.Response(text="ok")
 
 
 def _make_request(

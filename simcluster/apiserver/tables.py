@@ -5,12 +5,14 @@ Source: k8s.io/apiserver pkg/endpoints/handlers/response.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from simcluster.apiserver.columns import COLUMNS, DEFAULT, Column
+from simcluster.apiserver.column import Column
+from simcluster.apiserver.columns import COLUMNS, DEFAULT
+from simcluster.apiserver.pod_cells import list_conditions
 from simcluster.apiserver.watching import Encoder
 from simcluster.errors import BadRequest
 from simcluster.schema import Resource
@@ -24,8 +26,9 @@ def check_included(included: str) -> str:
     """Return how much of each object a row is to hold; BadRequest if it is none of `INCLUDED`."""
     chosen = included if included else "Metadata"
     if chosen not in INCLUDED:
+        text = "must be 'Metadata', 'Object', 'None', or empty"
         raise BadRequest(
-            f"unrecognized includeObject value: {included!r}; allowed are None, Metadata and Object"
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{included}": {text}'
         )
     return chosen
 
@@ -37,17 +40,25 @@ def partial(record_object: Object, version: str = "v1") -> Object:
 
 
 def make_table(
-    kind: Resource,
-    records: Iterable[Record],
+    resource: str,
+    objects: Sequence[Object],
     metadata: Object,
     *,
     now: float,
     included: str,
     headed: bool = True,
 ) -> Object:
-    """Return the Table of some objects; without `headed` it has no column definitions, as later ones of a watch."""
-    columns = COLUMNS.get(kind.name, DEFAULT)
-    rows = [_row(columns, record.object, now, included) for record in records]
+    """Return the Table of some objects of a resource, or of `scale`.
+
+    Without `headed` it has no column definitions, as the later ones of a watch.
+    """
+    columns = COLUMNS.get(resource, DEFAULT)
+    rows = [_row(columns, obj, now, included) for obj in objects]
+    if resource == "pods":
+        for row, obj in zip(rows, objects, strict=True):
+            conditions = list_conditions(obj)
+            if conditions:
+                row["conditions"] = conditions
     table: Object = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
     # A real server writes null where there are none.
     table["columnDefinitions"] = [column.definition() for column in columns] if headed else None
@@ -86,7 +97,7 @@ def table_encoder(kind: Resource, *, now: Any, included: str) -> Encoder:
     def encode(event_type: str, record: Record) -> bytes:
         nonlocal headed
         metadata = {"resourceVersion": record.object["metadata"]["resourceVersion"]}
-        table = make_table(kind, [record], metadata, now=now(), included=included, headed=headed)
+        table = make_table(kind.name, [record.object], metadata, now=now(), included=included, headed=headed)
         headed = False
         return orjson.dumps({"type": event_type, "object": table}, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -104,7 +104,8 @@ class Watches:
         kind = forms.JSON
         if forms.choose(call.accept) == "protobuf":
             pieces, kind = forms.translate_events(pieces, call.protobuf), forms.WATCHES[1]
-        response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-cache, private"})
+        headers = {"Content-Type": kind, "Cache-Control": "no-cache, private"} | call.warning_headers()
+        response = web.StreamResponse(headers=headers)
         response.enable_chunked_encoding()
         self._open.add(stream)
         try:

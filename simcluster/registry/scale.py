@@ -52,7 +52,7 @@ def show_selector(selector: Object | None) -> str:
     if "matchLabels" not in selector and "matchExpressions" not in selector:
         # A ReplicationController's selector is the labels themselves.
         return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    terms = [f"{key}={value}" for key, value in sorted(selector.get("matchLabels", {}).items())]
+    terms = [(key, f"{key}={value}") for key, value in selector.get("matchLabels", {}).items()]
     for each in selector.get("matchExpressions", ()):
         listed = ",".join(sorted(each.get("values", ())))
         shown = {
@@ -61,5 +61,5 @@ def show_selector(selector: Object | None) -> str:
             "Exists": each["key"],
             "DoesNotExist": f"!{each['key']}",
         }
-        terms.append(shown[each["operator"]])
-    return ",".join(terms)
+        terms.append((each["key"], shown[each["operator"]]))
+    return ",".join(text for _, text in sorted(terms))
