@@ -49,6 +49,12 @@ class Profile:
     daemon_backoff_max_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
+    # A pod that fits nowhere goes behind others for this long; doubles each time (scheduler/backend/queue).
+    schedule_backoff_s: float
+    # Longest such time (podMaxBackoffSeconds).
+    schedule_backoff_max_s: float
+    # A pod that fitted nowhere is looked at again, whatever happened (podMaxInUnschedulablePodsDuration).
+    unschedulable_flush_s: float
 
     # --- Kubelet
     # Bound -> first container running. Measured: pod object -> Running 0.513, less schedule_s.
@@ -110,6 +116,9 @@ FAST = Profile(
     daemon_backoff_s=0.1,
     daemon_backoff_max_s=2.0,
     schedule_s=0.0,
+    schedule_backoff_s=0.05,
+    schedule_backoff_max_s=1.0,
+    unschedulable_flush_s=300.0,
     pod_start_s=0.0,
     first_probe_s=0.0,
     status_update_s=0.0,
@@ -147,6 +156,9 @@ FAITHFUL = Profile(
     daemon_backoff_s=1.0,
     daemon_backoff_max_s=900.0,
     schedule_s=0.010,
+    schedule_backoff_s=1.0,
+    schedule_backoff_max_s=10.0,
+    unschedulable_flush_s=300.0,
     pod_start_s=0.490,
     first_probe_s=0.0,
     status_update_s=0.004,

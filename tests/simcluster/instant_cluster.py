@@ -220,13 +220,15 @@ def simulate(story: Callable[[Cluster], Coroutine[Any, Any, None]], **options: A
 
 
 def node(name: str, *, labels: dict[str, str] | None = None, ready: bool = True) -> Object:
-    """A node."""
+    """A node with room for everything."""
+    room = {"cpu": "64", "memory": "256Gi", "pods": "1000"}
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels or {}},
         "spec": {},
-        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+        "status": {"allocatable": room, "conditions": conditions},
     }
 
 

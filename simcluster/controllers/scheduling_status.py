@@ -1,0 +1,62 @@
+"""What the scheduler writes into the status of pods: that they fit nowhere, that they were preempted.
+
+The rule it keeps: a condition that says the same already is not written again, and keeps its time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simcluster.controllers import pods
+from simcluster.controllers.metadata import name_of
+from simcluster.registry import Registry, format_time
+from simcluster.store import Object
+
+
+def nominated_of(pod: Object) -> str | None:
+    """The node that others are making room on for this pod."""
+    found: str | None = (pod.get("status") or {}).get("nominatedNodeName")
+    return found
+
+
+def refuse(registry: Registry, pod: Object, message: str, nominated: str | None, now: float) -> None:
+    """Write that a pod could not be scheduled, and the node that is being emptied for it."""
+    said = {"status": "False", "reason": "Unschedulable", "message": message}
+    before = pods.condition_of(pod, "PodScheduled") or {}
+    if before.items() >= said.items() and nominated_of(pod) == nominated:
+        return
+    status = _with_condition(pod, "PodScheduled", said, now)
+    if nominated is None:
+        status.pop("nominatedNodeName", None)
+    else:
+        status["nominatedNodeName"] = nominated
+    _write(registry, pod, status)
+
+
+def show_preempted(registry: Registry, pod: Object, now: float, *, by: str) -> None:
+    """Write that a pod has to make room for another."""
+    message = f"{by}: preempting to accommodate a higher priority pod"
+    said = {"status": "True", "reason": "PreemptionByScheduler", "message": message}
+    _write(registry, pod, _with_condition(pod, "DisruptionTarget", said, now))
+
+
+def _with_condition(pod: Object, kind: str, said: dict[str, str], now: float) -> dict[str, Any]:
+    """The pod's status with this condition in it."""
+    status = dict(pod.get("status") or {})
+    before = pods.condition_of(pod, kind) or {}
+    is_new = before.get("status") != said["status"]
+    condition = {
+        "type": kind,
+        **said,
+        "lastProbeTime": None,
+        "lastTransitionTime": format_time(now) if is_new else before["lastTransitionTime"],
+        "observedGeneration": pod["metadata"].get("generation", 1),
+    }
+    others = [each for each in status.get("conditions") or () if each["type"] != kind]
+    status["conditions"] = [*others, condition]
+    return status
+
+
+def _write(registry: Registry, pod: Object, status: dict[str, Any]) -> None:
+    changed = {**pod, "metadata": dict(pod["metadata"]), "status": status}
+    registry.update("pods", *name_of(pod), changed, subresource="status")
