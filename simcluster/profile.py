@@ -88,6 +88,11 @@ class Profile:
     # No beat for this long -> the node's conditions are Unknown (node-monitor-grace-period).
     node_monitor_grace_s: float
 
+    # Pods have to leave a node -> those of the next node have to (one by node-eviction-rate).
+    node_eviction_s: float
+    # A node is gone -> its pods are removed (quarantineTime of podgc/gc_controller.go).
+    orphan_quarantine_s: float
+
     # --- Network
     # Slice changed -> connections follow it.
     proxy_sync_s: float
@@ -134,6 +139,8 @@ FAST = Profile(
     node_report_s=300.0,
     node_monitor_s=0.5,
     node_monitor_grace_s=4.0,
+    node_eviction_s=0.1,
+    orphan_quarantine_s=0.5,
     proxy_sync_s=0.0,
     proxy_min_interval_s=0.0,
     dns_sync_s=0.0,
@@ -174,6 +181,8 @@ FAITHFUL = Profile(
     node_report_s=300.0,
     node_monitor_s=5.0,
     node_monitor_grace_s=50.0,
+    node_eviction_s=10.0,
+    orphan_quarantine_s=40.0,
     proxy_sync_s=0.010,
     proxy_min_interval_s=1.0,
     dns_sync_s=0.005,

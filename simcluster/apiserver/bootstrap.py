@@ -10,6 +10,7 @@ from typing import Any
 
 from simcluster.errors import AlreadyExists
 from simcluster.registry import Registry
+from simcluster.registry.priorities import CLASSES
 
 Object = dict[str, Any]
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -105,10 +106,24 @@ _BINDINGS = {
 }
 
 
+_PRIORITIES = {
+    "system-cluster-critical": (
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    "system-node-critical": (
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+}
+
+
 def create_bootstrap_objects(registry: Registry) -> None:
-    """Create namespaces, cluster roles and their bindings."""
+    """Create namespaces, priority classes, cluster roles and their bindings."""
     for name in NAMESPACES:
         _create(registry, "namespaces", None, {"metadata": {"name": name}})
+    for name, (value, text) in _PRIORITIES.items():
+        _create(registry, CLASSES, None, {"metadata": {"name": name}, "value": value, "description": text})
     marked = {"kubernetes.io/bootstrapping": "rbac-defaults"}
     for name, rules in _cluster_roles().items():
         metadata = {"name": name, "labels": marked}

@@ -20,10 +20,14 @@ from simcluster.controllers.garbage import GarbageCollector
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.namespace import Namespaces
+from simcluster.controllers.nodelifecycle import NodeLifecycle
+from simcluster.controllers.podgc import PodCollector
+from simcluster.controllers.pods_by_node import PodsByNode
 from simcluster.controllers.replicaset import ReplicaSets
 from simcluster.controllers.scheduler import Scheduler
 from simcluster.controllers.serviceaccount import ServiceAccounts
 from simcluster.controllers.statefulset import StatefulSets
+from simcluster.controllers.taint_eviction import TaintEviction
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 
@@ -34,11 +38,11 @@ class Controllers:
     """All controllers of one cluster, running."""
 
     def __init__(
-        self, context: Context, loops: Sequence[ControlLoop[Any]], endpoints: EndpointSlices
+        self, context: Context, loops: Sequence[ControlLoop[Any]], closers: Sequence[Callable[[], None]]
     ) -> None:
         self._context = context
         self._loops = loops
-        self._endpoints = endpoints
+        self._closers = closers
         self._tasks = [asyncio.create_task(loop.run(), name=f"controller {loop.name}") for loop in loops]
 
     async def close(self) -> None:
@@ -50,7 +54,8 @@ class Controllers:
             if not isinstance(result, asyncio.CancelledError):
                 _log.error("%s had stopped", task.get_name(), exc_info=result)
         self._context.informers.close()
-        self._endpoints.close()
+        for close in self._closers:
+            close()
         for loop in self._loops:
             loop.queue.close()
 
@@ -76,7 +81,11 @@ def start(
     # As the real ones, the collector leaves events alone: they have no owners and are many.
     collected = [each for each in stored if each.name != "events"]
     endpoints = EndpointSlices(context, most=slice_size)
+    pods_by_node = PodsByNode(informers)
+    lifecycle = NodeLifecycle(context, pods_by_node)
     loops: list[ControlLoop[Any]] = [
+        # First: until it has seen a node ready, nothing is scheduled there.
+        lifecycle.loop,
         Deployments(context).loop,
         ReplicaSets(context).loop,
         StatefulSets(context).loop,
@@ -84,8 +93,10 @@ def start(
         endpoints.loop,
         Disruptions(context).loop,
         Scheduler(context).loop,
+        TaintEviction(context, pods_by_node).loop,
+        PodCollector(context, pods_by_node).loop,
         ServiceAccounts(context, ca_certificate=ca_certificate).loop,
         Namespaces(context, resources=[each.name for each in stored if each.namespaced]).loop,
         GarbageCollector(context, resources=collected).loop,
     ]
-    return Controllers(context, loops, endpoints)
+    return Controllers(context, loops, (endpoints.close, lifecycle.close))

@@ -12,7 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from simcluster.controllers.metadata import labels_of, matches_labels
-from simcluster.controllers.scheduling import tolerates
+from simcluster.controllers.scheduling.taints import tolerates
 from simcluster.selectors import Requirement
 from simcluster.store import Object
 

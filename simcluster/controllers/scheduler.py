@@ -20,7 +20,7 @@ from simcluster.controllers.scheduling.asks import Ask, AskReader, Requirements
 from simcluster.controllers.scheduling.choice import Choice, Chooser
 from simcluster.controllers.scheduling.preemption import Preemption, find_victims
 from simcluster.controllers.scheduling_queue import SchedulingQueue
-from simcluster.controllers.scheduling_status import nominated_of, refuse, show_preempted
+from simcluster.controllers.scheduling_status import nominated_of, refuse, show_disruption
 from simcluster.errors import StatusError
 from simcluster.selectors import Requirement, from_label_selector
 from simcluster.store import Object
@@ -142,7 +142,8 @@ class Scheduler:
             victim = self._pods.get(held.name)
             if victim is None or uid_of(victim) != held.uid:
                 continue
-            show_preempted(self._registry, victim, self._context.clock(), by=_NAME)
+            message = f"{_NAME}: preempting to accommodate a higher priority pod"
+            show_disruption(self._registry, victim, self._context.clock(), "PreemptionByScheduler", message)
             self._registry.delete("pods", *held.name, uid=held.uid)
             message = f"Preempted by pod {uid_of(pod)} on node {node}"
             self._recorder.record(victim, "Normal", "Preempted", message)
@@ -227,7 +228,8 @@ class Scheduler:
             ask = self._reader.read(pod)
             if ask.key not in verdicts:
                 verdicts[ask.key] = may_help(ask)
-            if verdicts[ask.key]:
+            # To others, the room that it was promised is taken.
+            if verdicts[ask.key] or self._nominations.node_of(uid_of(pod)) is not None:
                 self._waiting.retry(name, now)
         self.loop.queue.add(_NEXT)
 

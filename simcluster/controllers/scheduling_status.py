@@ -1,4 +1,4 @@
-"""What the scheduler writes into the status of pods: that they fit nowhere, that they were preempted.
+"""What is written into the status of pods that are to be moved: that they fit nowhere, that they have to go.
 
 The rule it keeps: a condition that says the same already is not written again, and keeps its time.
 """
@@ -33,11 +33,13 @@ def refuse(registry: Registry, pod: Object, message: str, nominated: str | None,
     _write(registry, pod, status)
 
 
-def show_preempted(registry: Registry, pod: Object, now: float, *, by: str) -> None:
-    """Write that a pod has to make room for another."""
-    message = f"{by}: preempting to accommodate a higher priority pod"
-    said = {"status": "True", "reason": "PreemptionByScheduler", "message": message}
-    _write(registry, pod, _with_condition(pod, "DisruptionTarget", said, now))
+def show_disruption(
+    registry: Registry, pod: Object, now: float, reason: str, message: str, *, phase: str | None = None
+) -> None:
+    """Write that a pod has to go, and why; with a phase, that it has ended so."""
+    said = {"status": "True", "reason": reason, "message": message}
+    status = _with_condition(pod, "DisruptionTarget", said, now)
+    _write(registry, pod, status if phase is None else status | {"phase": phase})
 
 
 def _with_condition(pod: Object, kind: str, said: dict[str, str], now: float) -> dict[str, Any]:

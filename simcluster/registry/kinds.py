@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from simcluster.errors import Cause
-from simcluster.registry import namespaces, pods, services, workloads
+from simcluster.registry import namespaces, nodes, pods, priorities, services, workloads
+from simcluster.store import Store
 
 Object = dict[str, Any]
 
@@ -24,6 +25,14 @@ class Surroundings(Protocol):
     @property
     def addresses(self) -> services.Addresses | None:
         """Who gives out cluster IPs, if anybody does."""
+
+    @property
+    def store(self) -> Store:
+        """Where the objects are."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The time, in seconds since the epoch."""
 
 
 def _leave(_new: Object, _old: Object | None, _around: Surroundings) -> None:
@@ -76,7 +85,7 @@ RULES: dict[str, Rules] = {
     "ingressclasses.networking.k8s.io": _COUNTED,
     "networkpolicies.networking.k8s.io": _COUNTED,
     "poddisruptionbudgets.policy": _COUNTED,
-    "priorityclasses.scheduling.k8s.io": _COUNTED,
+    "priorityclasses.scheduling.k8s.io": Rules(generation=True, prepare=priorities.prepare),
     "endpointslices.discovery.k8s.io": _COUNTED,
     "flowschemas.flowcontrol.apiserver.k8s.io": _COUNTED,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _COUNTED,
@@ -85,7 +94,7 @@ RULES: dict[str, Rules] = {
     "leases.coordination.k8s.io": Rules(unconditional=False),
     "secrets": Rules(find_faults=workloads.find_data_faults),
     "configmaps": Rules(find_faults=workloads.find_data_faults),
-    "nodes": _DEFAULT,
+    "nodes": Rules(prepare=nodes.prepare),
 }
 
 

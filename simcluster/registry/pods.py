@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from simcluster.errors import Cause, duplicate, forbidden, invalid, required, unsupported
+from simcluster.registry import priorities
 from simcluster.registry.naming import complain_label
+from simcluster.store import Store
 
 Object = dict[str, Any]
 
@@ -22,7 +25,19 @@ _MUTABLE = (
 )
 
 
-def prepare(pod: Object, old: Object | None, _around: object) -> None:
+class _Around(Protocol):
+    """What is asked of the registry."""
+
+    @property
+    def store(self) -> Store:
+        """Where priority classes are."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The time, in seconds since the epoch."""
+
+
+def prepare(pod: Object, old: Object | None, around: _Around) -> None:
     """Fill in what admission and the pod strategy fill in on creation."""
     if old is not None:
         return
@@ -30,9 +45,9 @@ def prepare(pod: Object, old: Object | None, _around: object) -> None:
     spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = spec["serviceAccountName"]
     _tolerate(spec)
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    priorities.prioritize(pod, around.store)
     pod["status"] = {"phase": "Pending", "qosClass": classify(spec)}
+    priorities.show_gates(pod, around.clock())
 
 
 def _tolerate(spec: Object) -> None:
@@ -119,12 +134,16 @@ def _find_container_faults(container: Object, at: str, seen: set[str]) -> list[C
 def _find_changes(new: Object, old: Object) -> list[Cause]:
     if new == old:
         return []
+    gates = old.get("schedulingGates", [])
+    if any(each not in gates for each in new.get("schedulingGates", [])):
+        text = "field is immutable: only deletion is allowed, but found new scheduling gates"
+        return [forbidden("spec.schedulingGates", text)]
     return [] if _immutable(new) == _immutable(old) else [forbidden("spec", _MUTABLE)]
 
 
 def _immutable(spec: Object) -> Object:
     """Return what of a spec may not change."""
-    free = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"}
+    free = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates"}
     kept = {key: value for key, value in spec.items() if key not in free}
     for kind in ("containers", "initContainers"):
         if kind in kept:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import selectors
 from collections.abc import Callable, Coroutine
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from simcluster import schema
@@ -120,9 +122,14 @@ class FakeNode:
 
 
 class Cluster:
-    """A registry with all controllers and one node, in the running loop."""
+    """A registry with all controllers and one node, in the running loop.
 
-    def __init__(self, *, profile: Profile = FAST, seed: int = 1, slice_size: int = 2) -> None:
+    The nodes have no heart, so nobody is told of their silence unless `grace_s` is given.
+    """
+
+    def __init__(
+        self, *, profile: Profile = FAST, seed: int = 1, slice_size: int = 2, grace_s: float = math.inf
+    ) -> None:
         loop = asyncio.get_running_loop()
         rng = random.Random(seed)
         self.registry = Registry(CATALOGUE, clock=lambda: BEGIN + loop.time(), chance=rng)
@@ -134,7 +141,7 @@ class Cluster:
         self.node = FakeNode(self.registry, "node-1")
         self.controllers: Controllers = start(
             self.registry,
-            profile,
+            replace(profile, node_monitor_grace_s=grace_s),
             rng=rng,
             clock=self.registry.clock,
             ca_certificate=CA,

@@ -31,6 +31,18 @@ def pod(name: str, cpu: str = "", **spec: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", **made, "spec": made["spec"] | spec}
 
 
+def rank(cluster: Cluster, name: str, value: int) -> Object:
+    """Have a priority class; returns what a pod of it says."""
+    made = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+    }
+    cluster.registry.create("priorityclasses.scheduling.k8s.io", None, made)
+    return {"priorityClassName": name}
+
+
 def offer(cluster: Cluster, cpu: str, name: str = "node-1") -> None:
     """Have a node offer so many processors."""
     status = {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "110"}}
@@ -86,7 +98,9 @@ def test_resources_are_taken_and_given_back() -> None:
             cluster.apply("pods", pod(name, "1"))
         await cluster.settle()
         assert places(cluster) == {"node-1": 2, "": 1}
-        assert scheduled(cluster, "three")["message"].startswith("0/1 nodes are available: 1 Insufficient cpu. ")
+        assert scheduled(cluster, "three")["message"].startswith(
+            "0/1 nodes are available: 1 Insufficient cpu. "
+        )
         cluster.registry.delete("pods", "default", "one")
         await cluster.until(lambda: places(cluster) == {"node-1": 2})
 
@@ -98,8 +112,9 @@ def test_higher_priority_goes_first() -> None:
 
     async def story(cluster: Cluster) -> None:
         offer(cluster, "0")
-        for name, priority in (("early", 0), ("late", 0), ("high", 7)):
-            cluster.apply("pods", pod(name, "1", priority=priority))
+        urgent = rank(cluster, "urgent", 7)
+        for name, spec in (("early", {}), ("late", {}), ("high", urgent)):
+            cluster.apply("pods", pod(name, "1", **spec))
         await cluster.settle()
         offer(cluster, "1")
         await cluster.until(lambda: places(cluster) == {"node-1": 1, "": 2})
@@ -116,7 +131,7 @@ def test_pod_of_lower_priority_is_preempted() -> None:
         cluster.node.stop_s = 5.0
         cluster.apply("pods", pod("low", "1"))
         await cluster.until(lambda: cluster.get("pods", "low")["status"]["phase"] == "Running")
-        cluster.apply("pods", pod("high", "1", priority=7))
+        cluster.apply("pods", pod("high", "1", **rank(cluster, "urgent", 7)))
         await cluster.settle(1.0)
         conditions = {each["type"]: each for each in cluster.get("pods", "low")["status"]["conditions"]}
         assert conditions["DisruptionTarget"]["reason"] == "PreemptionByScheduler"
@@ -130,7 +145,9 @@ def test_pod_of_lower_priority_is_preempted() -> None:
     simulate(story)
 
 
-@pytest.mark.parametrize("spec", [{"schedulerName": "mine"}, {"schedulingGates": [{"name": "example.com/wait"}]}])
+@pytest.mark.parametrize(
+    "spec", [{"schedulerName": "mine"}, {"schedulingGates": [{"name": "example.com/wait"}]}]
+)
 def test_pods_of_others_and_gated_pods_are_left_alone(spec: Object) -> None:
     """Another scheduler's pod, and one whose gates are closed, get no node and no complaint."""
 
