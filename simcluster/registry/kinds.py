@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from simcluster.errors import Cause
-from simcluster.registry import namespaces, nodes, pods, priorities, services, workloads
+from simcluster.registry import jobs, namespaces, nodes, pods, priorities, services, volumes, workloads
 from simcluster.store import Store
 
 Object = dict[str, Any]
@@ -80,7 +80,12 @@ RULES: dict[str, Rules] = {
         generation=True, prepare=workloads.prepare_daemon_set, find_faults=workloads.find_faults
     ),
     "replicationcontrollers": _COUNTED,
-    "jobs.batch": _COUNTED,
+    "jobs.batch": Rules(generation=True, prepare=jobs.prepare),
+    "persistentvolumes": Rules(prepare=volumes.prepare),
+    "persistentvolumeclaims": Rules(prepare=volumes.prepare_claim),
+    "podtemplates": _COUNTED,
+    "deviceclasses.resource.k8s.io": _COUNTED,
+    "resourceslices.resource.k8s.io": _COUNTED,
     "ingresses.networking.k8s.io": Rules(generation=True, find_faults=workloads.find_ingress_faults),
     "ingressclasses.networking.k8s.io": _COUNTED,
     "networkpolicies.networking.k8s.io": _COUNTED,

@@ -72,7 +72,9 @@ def _covers(toleration: Object, key: str) -> bool:
 def classify(spec: Object) -> str:
     """Return the quality-of-service class that a pod's requests and limits give it."""
     containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
-    resources = [each.get("resources", {}) for each in containers]
+    # What is asked for the whole pod counts in place of what its containers ask.
+    of_pod = spec.get("resources")
+    resources = [of_pod] if of_pod else [each.get("resources", {}) for each in containers]
     if not any(each.get("requests") or each.get("limits") for each in resources):
         return "BestEffort"
     for each in resources:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from simcluster.errors import BadRequest
-from simcluster.schema.defaults import CONDITIONAL, KEPT_EMPTY, STATIC
+from simcluster.schema.defaulting import CONDITIONAL
+from simcluster.schema.defaults import KEPT_EMPTY, STATIC
 from simcluster.schema.types import Field, Form, Type
+from simcluster.schema.zeros import INSTANTS, ZEROS
 
 # Where a value is: (path of its parent, its own segment, the type that it is a field of), or None at the top.
 Path = tuple[Any, str, Type | None] | None
@@ -71,14 +73,16 @@ def _object(type_: Type, value: Any, path: Path, report: Report) -> Any:
             report.unknown.append(show((path, key, type_)))
         elif item is not None:
             kept = _DECODERS[field.type.form](field.type, item, (path, key, type_), report)
-            if kept or kept == 0 or not _is_left_out(type_, field, kept):
+            if kept or not _is_left_out(type_, field, kept):
                 out[key] = kept
     _default(type_, fields, out, report)
     return out
 
 
 def _is_left_out(type_: Type, field: Field, empty: Any) -> bool:
-    """Return whether an empty value (text, list, map, object) is not stored."""
+    """Return whether an empty value (text, number, list, map, object) is not stored."""
+    if empty == 0:
+        return (type_.name, field.name) in ZEROS
     if field.type.form in (Form.OBJECT, Form.ANY):
         return False
     if field.required and empty == "":
@@ -90,6 +94,8 @@ def _default(type_: Type, fields: dict[str, Field], out: dict[str, Any], report:
     for name, default in _declared(type_, fields):
         if name not in out:
             out[name] = _object(fields[name].type, {}, None, report) if default is _EMPTY else default
+    for name in INSTANTS.get(type_.name, ()):
+        out.setdefault(name, None)
     static = STATIC.get(type_.name)
     if static is not None:
         for name, default in static.items():
@@ -112,6 +118,8 @@ def _declared(type_: Type, fields: dict[str, Field]) -> list[tuple[str, Any]]:
             form = field.type.form
             if form is Form.OBJECT and field.default == {}:
                 known.append((name, _EMPTY))
+            elif (type_.name, name) in ZEROS and not field.default:
+                continue
             elif field.default is not None and form not in (Form.OBJECT, Form.TIME, Form.ANY, Form.QUANTITY):
                 known.append((name, field.default))
         type_.declared = known
