@@ -15,18 +15,24 @@ working pod away.
 """
 
 from kube_grpc.channel import Channel, MemberView
+from kube_grpc.ejection import Ejection
 from kube_grpc.errors import AccessError, DiscoveryError, KubeGrpcError, OptionError, TargetError
 from kube_grpc.outcome import NoMemberError
+from kube_grpc.policies import Policy
+from kube_grpc.retries import Retry
 from kube_grpc.sharing import close, close_all, connect
 
 __all__ = [
     "AccessError",
     "Channel",
     "DiscoveryError",
+    "Ejection",
     "KubeGrpcError",
     "MemberView",
     "NoMemberError",
     "OptionError",
+    "Policy",
+    "Retry",
     "TargetError",
     "close",
     "close_all",

@@ -4,11 +4,8 @@ counted there.
 Rule: what the caller passes goes on unchanged to grpc's multi-callable of the chosen member, and what that
 returns (a response, a future, an iterator) comes back unchanged.
 
-A blocking unary-unary call is tried again on another member if it provably never left this process: gRPC said
-that it had no connection to send it on, and named this very member's address as the one it could not connect
-to. Once; or, with wait_for_ready, until the deadline. Nothing else is retried: a stream refused by the server
-(RST_STREAM, GOAWAY) can not be told, in Python, from a server that passes on such an error of its own
-upstream; nor a broken connection from a request that was carried out. Futures and streams are never retried.
+A blocking unary-unary call that failed may be made again on another member: `attempts` says when. Futures and streams
+never are.
 
 With no member: `Pool.wait` says who waits for what. Futures and streaming calls wait in the caller's thread,
 and fail by the object they return, as gRPC's do.
@@ -18,6 +15,7 @@ and fail by the object they return, as gRPC's do.
 
 from __future__ import annotations
 
+import random
 import time
 import weakref
 from collections.abc import Iterator
@@ -25,7 +23,7 @@ from typing import Any
 
 import grpc
 
-from kube_grpc.attempts import never_left
+from kube_grpc.attempts import Attempts
 from kube_grpc.member import Member
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.pool import Pool
@@ -72,19 +70,21 @@ class _Caller:
         self._pool = pool
         self._method = method
 
-    def _enter(self, timeout: float | None, wait_for_ready: bool | None) -> tuple[Member, float | None]:
+    def _enter(
+        self, timeout: float | None, wait_for_ready: bool | None, metadata: Any
+    ) -> tuple[Member, float | None]:
         """A member, and what is left of the timeout after waiting for it."""
-        member = self._pool.enter()
+        member = self._pool.enter(metadata)
         if member is not None:
             return member, timeout
         began_at = time.monotonic()
-        member = self._pool.wait(timeout, is_patient=wait_for_ready is True)
+        member = self._pool.wait(timeout, is_patient=wait_for_ready is True, metadata=metadata)
         return member, None if timeout is None else max(0.0, timeout - (time.monotonic() - began_at))
 
     def _start(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
         """Start a call that goes on after this returns; it is over when gRPC says so."""
         try:
-            member, timeout = self._enter(timeout, arguments[2])
+            member, timeout = self._enter(timeout, arguments[2], arguments[0])
         except NoMemberError as error:
             return error
         try:
@@ -99,8 +99,8 @@ class _Caller:
             member.leave()
             # Weakly: the call holds this function, and gRPC cancels a stream when its last reference goes.
             ended = watched()
-            if ended is not None and ended.code() is grpc.StatusCode.UNAVAILABLE:
-                pool.suspect()
+            if ended is not None:
+                pool.judge(member, ended.code())
 
         if not call.add_callback(finish):
             finish()  # It was over before it could be asked to tell.
@@ -108,7 +108,7 @@ class _Caller:
 
     def _block(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
         """One attempt of a call that is over when this returns."""
-        member, timeout = self._enter(timeout, arguments[2])
+        member, timeout = self._enter(timeout, arguments[2], arguments[0])
         try:
             return getattr(self._method.bind(member), verb)(request, timeout, *arguments)
         finally:
@@ -170,40 +170,51 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
     ) -> Any:
         """`_block`, written out because it is the path of nearly all calls, and with the second attempt."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        member = self._pool.enter()
+        pool, attempts = self._pool, None
+        if pool.budget is not None:
+            pool.budget.earn()
+        member = pool.enter(metadata)
         if member is None:
-            member, timeout = self._enter(timeout, wait_for_ready)
-        is_second = False
+            member, timeout = self._enter(timeout, wait_for_ready, metadata)
         while True:
             try:
                 bound = self._method.bind(member)
                 call = bound if verb == "__call__" else bound.with_call
                 # Not gRPC's wait_for_ready: it would bind the call to this member, even if that never comes
                 # back.
-                return call(request, timeout, metadata, credentials, None, compression)
+                answer = call(request, timeout, metadata, credentials, None, compression)
             except grpc.RpcError as error:
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    self._pool.suspect()
-                if (is_second and not wait_for_ready) or not never_left(error, member):
-                    raise
-                other = self._find_other(member, deadline, wait_for_ready)
+                pool.judge(member, error.code())
+                if attempts is None:
+                    attempts = Attempts(pool.retry, pool.budget, is_patient=wait_for_ready is True)
+                other = self._find_other(error, member, attempts, deadline, metadata)
                 if other is None:
                     raise
+            else:
+                if member.failures or member.ejections:
+                    member.succeed()
+                return answer
             finally:
                 member.leave()
-            member, is_second = other, True
+            member = other
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def _find_other(
-        self, failed: Member, deadline: float | None, wait_for_ready: bool | None
+        self, error: grpc.RpcError, failed: Member, attempts: Attempts, deadline: float | None, metadata: Any
     ) -> Member | None:
-        if not wait_for_ready:
-            return self._pool.enter_other(failed)
-        return self._pool.wait(
-            None if deadline is None else max(0.0, deadline - time.monotonic()),
-            is_patient=True,
-            other_than=failed,
-        )
+        """The member for another attempt, after the time that it has to wait for; None if there is to be none."""
+        delay_s = attempts.next_s(error, failed, random.random())  # noqa: S311  # spreads retries
+        if delay_s is None or (deadline is not None and time.monotonic() + delay_s >= deadline):
+            return None
+        if delay_s > 0:
+            time.sleep(delay_s)
+        other = self._pool.enter_other(failed, metadata)
+        if other is None and not attempts.must_be_other:
+            other = self._pool.enter(metadata)
+        if other is None and attempts.is_patient:
+            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+            other = self._pool.wait(left_s, is_patient=True, other_than=failed, metadata=metadata)
+        return other
 
 
 class UnaryStream(_Caller, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only

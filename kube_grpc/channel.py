@@ -19,10 +19,13 @@ from typing import Any, Self
 import grpc
 
 from kube_grpc import calls
+from kube_grpc.ejection import Ejection
 from kube_grpc.hooks import Hook
 from kube_grpc.member import Member
 from kube_grpc.options import Options
 from kube_grpc.picker import Picker
+from kube_grpc.policies import Policy
+from kube_grpc.retries import Retry
 from kube_grpc.session import Session
 
 
@@ -61,9 +64,14 @@ class Channel(grpc.Channel):
 
     `target`: "name.namespace.svc.cluster.local:50051", shorter forms as in `target`. `mode`: "watch" follows
     the EndpointSlices as they change; "poll" lists them every `refresh_interval_s`, pings each member every
-    `ping_interval_s`, and leaves out one that fails until the next refresh. `policy`: "round_robin" or
-    "random". `ping`: called with a grpc.Channel to one member; raising (or a future that fails) means that it
-    does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
+    `ping_interval_s`, and leaves out one that fails until the next refresh. `policy`: "round_robin", "random",
+    "least_outstanding", "power_of_two", "consistent_hash" (calls with an equal value of the metadata key `hash_key` go
+    to one member), or an object with a method as that of policies.Policy. `slow_start_s`: for so long a new member's
+    share grows from a tenth. `ejection`: leave out a member whose calls fail, see Ejection. `retry`: make failed calls
+    again, see Retry; a call that never left this process is made again without it. `health_service`: a member counts
+    only while gRPC's health service there says that this service is SERVING ("" asks for the whole server); one without
+    a health service counts. `ping`: called with a grpc.Channel to one member; raising (or a future that fails) means
+    that it does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
     is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None for plaintext. The
     Service's name is the authority. `options`: gRPC channel arguments for the connections to pods, after and
     over those that this package sets. `drain_grace_s`: how long calls in flight on a pod that left may go on.
@@ -79,7 +87,12 @@ class Channel(grpc.Channel):
         target: str,
         *,
         mode: str = "watch",
-        policy: str = "round_robin",
+        policy: str | Policy = "round_robin",
+        hash_key: str | None = None,
+        slow_start_s: float = 0.0,
+        ejection: Ejection | None = None,
+        retry: Retry | None = None,
+        health_service: str | None = None,
         ping: Callable[[Any], object] | None = None,
         ping_interval_s: float = 1.0,
         refresh_interval_s: float = 60.0,
@@ -94,6 +107,11 @@ class Channel(grpc.Channel):
         checked = Options(
             mode=mode,
             policy=policy,
+            hash_key=hash_key,
+            slow_start_s=slow_start_s,
+            ejection=ejection,
+            retry=retry,
+            health_service=health_service,
             ping=ping,
             ping_interval_s=ping_interval_s,
             refresh_interval_s=refresh_interval_s,

@@ -5,36 +5,64 @@ Rule: the keeper of a pool replaces `picker` whole; a call whose member has been
 
 from __future__ import annotations
 
+import grpc
+
 from kube_grpc.member import Member
-from kube_grpc.picker import Picker
+from kube_grpc.options import Options
+from kube_grpc.picker import Metadata, Picker
+from kube_grpc.retries import Budget
 
 
 class Entrance:
     """What sync and asyncio pools share for their calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
+        self.retry = options.retry
+        self.budget = None if options.retry is None else Budget(options.retry.budget)
+        self._ejection = options.ejection
         # A snapshot for calls: None while nobody serves.
         self.picker: Picker[Member] | None = None
 
-    def enter(self) -> Member | None:
+    def enter(self, metadata: Metadata = None) -> Member | None:
         """A connected member with the call counted on it, or None while nobody serves. The path of every
         call.
         """
         picker = self.picker
         while picker is not None:
-            member = picker.pick()
+            member = picker.pick(metadata)
             if member.enter():
                 return member
             picker = self.picker  # It was retired, which happens only after a new picker is out.
         return None
 
-    def enter_other(self, failed: Member) -> Member | None:
+    def enter_other(self, failed: Member, metadata: Metadata = None) -> Member | None:
         """As `enter`, but never the member that just failed a call: None if nobody else serves."""
         picker = self.picker
         others = () if picker is None else tuple(item for item in picker.members if item is not failed)
         if picker is None or not others:
             return None
-        chosen = picker.pick()
+        chosen = picker.pick(metadata)
         if chosen is failed:
             chosen = next((item for item in others if item.key > failed.key), others[0])
         return chosen if chosen.enter() else None
+
+    def judge(self, member: Member, code: grpc.StatusCode) -> None:
+        """A call on a member ended with this status: look closer if that speaks against the member."""
+        rule = self._ejection
+        if rule is not None:
+            if code in rule.codes:
+                member.failures += 1
+                if member.failures >= rule.errors:
+                    self.accuse(member)
+            elif member.failures or member.ejections:
+                member.succeed()
+        if code is grpc.StatusCode.UNAVAILABLE:
+            self.suspect()
+
+    def accuse(self, member: Member) -> None:
+        """So many calls of a member failed in a row that it may have to be ejected."""
+        raise NotImplementedError
+
+    def suspect(self) -> None:
+        """A call has just failed for want of a connection: look at once, so that no other call goes the same way."""
+        raise NotImplementedError

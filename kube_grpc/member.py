@@ -33,13 +33,17 @@ class Member:
         "_on_last_call",
         "channel",
         "drain_by",
+        "ejected_until",
+        "ejections",
         "endpoint",
+        "failures",
         "in_flight",
         "is_retired",
         "key",
         "methods",
         "opened_at",
         "ping_error",
+        "ready_at",
         "state",
     )
 
@@ -49,6 +53,10 @@ class Member:
         self.channel = channel
         self.state = Connectivity.IDLE
         self.ping_error: str | None = None  # What the last ping said.
+        self.failures = 0  # Calls that failed in a row; counted by calls, see `Ejection`.
+        self.ejections = 0  # In a row.
+        self.ejected_until: float | None = None  # Monotonic.
+        self.ready_at = 0.0  # Monotonic: since when it serves.
         self.is_retired = False  # No new calls.
         self.opened_at = time.monotonic()
         self.drain_by = math.inf  # Monotonic, once it is retired; calls that still run then are cancelled.
@@ -62,6 +70,11 @@ class Member:
         return self.state is Connectivity.READY and self.ping_error is None and not self.is_retired
 
     @property
+    def is_ejected(self) -> bool:
+        """Left out for a while because its calls failed."""
+        return self.ejected_until is not None
+
+    @property
     def may_connect(self) -> bool:
         """It has not failed yet: worth waiting for."""
         return self.state in (Connectivity.IDLE, Connectivity.CONNECTING) and not self.is_retired
@@ -70,6 +83,8 @@ class Member:
         """Why no calls go there although it is a member."""
         if self.ping_error is not None:
             return f"its ping failed: {self.ping_error}"
+        if self.is_connected and self.is_ejected:
+            return f"{self.failures} calls in a row failed"
         return "it is terminating" if self.is_connected else "the connection is lost"
 
     def look(self) -> Connectivity:
@@ -80,6 +95,12 @@ class Member:
         # `subscribe`, which is public, takes a thread for each connection.
         connection: Any = self.channel._channel  # noqa: SLF001  # as said above
         return _STATES[connection.check_connectivity_state(try_to_connect=True)]
+
+    def succeed(self) -> None:
+        """A call was answered."""
+        self.failures = 0
+        if self.ejected_until is None:
+            self.ejections = 0
 
     def enter(self) -> bool:
         """Count one call; False, and not counted, if the member takes no new calls."""

@@ -6,6 +6,7 @@ clients, ping and hook count by identity.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from typing import Any
 
 import grpc
 
+from kube_grpc.ejection import Ejection
 from kube_grpc.errors import OptionError
 from kube_grpc.hooks import Hook
+from kube_grpc.policies import POLICIES, Policy
+from kube_grpc.retries import Retry
 
 MODES = ("poll", "watch")
-POLICIES = ("random", "round_robin")
 
 # What a connection to one pod needs where gRPC's defaults are meant for connections that share a process. The
 # caller's own options come after these and win.
@@ -46,7 +49,12 @@ class Options:
     """See `Channel` for what each means."""
 
     mode: str = "watch"
-    policy: str = "round_robin"
+    policy: str | Policy = "round_robin"
+    hash_key: str | None = None
+    slow_start_s: float = 0.0
+    ejection: Ejection | None = None
+    retry: Retry | None = None
+    health_service: str | None = None
     ping: Callable[[Any], object] | None = None
     ping_interval_s: float = 1.0
     refresh_interval_s: float = 60.0
@@ -60,7 +68,7 @@ class Options:
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, MODES)
-        _check_choice("policy", self.policy, POLICIES)
+        _check_policy(self.policy, self.hash_key, self.slow_start_s)
         _check_seconds("ping_interval_s", self.ping_interval_s)
         _check_seconds("refresh_interval_s", self.refresh_interval_s)
         _check_seconds("drain_grace_s", self.drain_grace_s, may_be_zero=True)
@@ -73,8 +81,38 @@ class Options:
 
     def member_options(self, authority: str) -> tuple[tuple[str, Any], ...]:
         """Channel arguments for a connection to one pod of the Service that `authority` names."""
-        merged = dict((*_MEMBER_DEFAULTS, ("grpc.default_authority", authority), *self.options))
+        given = list(_MEMBER_DEFAULTS)
+        if self.health_service is not None:
+            # gRPC's own client-side health checking: a member whose service is NOT_SERVING is not READY.
+            config = json.dumps({"healthCheckConfig": {"serviceName": self.health_service}})
+            given.append(("grpc.service_config", config))
+        merged = dict((*given, ("grpc.default_authority", authority), *self.options))
         return tuple(merged.items())
+
+
+def _check_policy(policy: str | Policy, hash_key: str | None, slow_start_s: float) -> None:
+    if isinstance(policy, str):
+        _check_choice("policy", policy, POLICIES)
+    elif not callable(getattr(policy, "pick", None)):
+        choices = ", ".join(f'"{item}"' for item in POLICIES)
+        msg = (
+            f"option policy: {policy!r} has no method pick\n"
+            f"  allowed: {choices}, or an object with pick(members, metadata)\n  do: give one"
+        )
+        raise OptionError(msg)
+    if (hash_key is not None) is not (policy == "consistent_hash"):
+        msg = (
+            f"option hash_key: {hash_key!r} with policy {policy!r}\n"
+            '  allowed: a metadata key, with policy "consistent_hash" and only with it\n  do: give both or neither'
+        )
+        raise OptionError(msg)
+    _check_seconds("slow_start_s", slow_start_s, may_be_zero=True)
+    if slow_start_s > 0 and policy == "consistent_hash":
+        msg = (
+            'option slow_start_s: does not go with policy "consistent_hash", where a key has one member\n'
+            "  allowed: 0, or another policy\n  do: leave out one of them"
+        )
+        raise OptionError(msg)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import itertools
 import random
 from bisect import bisect_left
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 from kube_grpc.endpoints import Key
 
@@ -29,6 +30,8 @@ class Keyed(Protocol):
 
 
 MemberT = TypeVar("MemberT", bound=Keyed)
+# As a caller gives it: pairs, or None.
+Metadata = Iterable[tuple[str, Any]] | None
 
 
 class Picker(Protocol[MemberT]):
@@ -39,8 +42,11 @@ class Picker(Protocol[MemberT]):
         """Who can be picked."""
         ...
 
-    def pick(self) -> MemberT:
-        """The member for one call. IndexError or ZeroDivisionError on an empty picker: ask `members` first."""
+    def pick(self, metadata: Metadata = None, /) -> MemberT:
+        """The member for one call, whose metadata it may look at.
+
+        IndexError or ZeroDivisionError on an empty picker: ask `members` first.
+        """
         ...
 
     def advance(self, members: tuple[MemberT, ...]) -> Picker[MemberT]:
@@ -58,7 +64,7 @@ class RoundRobin(Generic[MemberT]):
         self._size = len(members)
         self._turn = itertools.count(start)
 
-    def pick(self) -> MemberT:
+    def pick(self, _metadata: Metadata = None) -> MemberT:
         """The next in turn."""
         return self.members[next(self._turn) % self._size]
 
@@ -80,7 +86,7 @@ class RandomChoice(Generic[MemberT]):
         self._size = len(members)
         self._random = rng
 
-    def pick(self) -> MemberT:
+    def pick(self, _metadata: Metadata = None) -> MemberT:
         """Any, equally likely, whatever was picked before."""
         return self.members[int(self._random.random() * self._size)]
 

@@ -70,14 +70,26 @@ class Candidate(Protocol):
         """Calls sent now go out at once."""
         ...
 
+    @property
+    def is_ejected(self) -> bool:
+        """Left out for a while because its calls failed."""
+        ...
+
 
 CandidateT = TypeVar("CandidateT", bound=Candidate)
 
 
 def serving(members: Iterable[CandidateT]) -> tuple[CandidateT, ...]:
-    """Who answers calls: the connected active members, else the connected reserves; in the order of their
-    keys.
+    """Who answers calls, in the order of keys: the connected active members that are not ejected, else the connected
+    reserves; and if there is nobody else, those ejected.
     """
     connected = sorted((item for item in members if item.is_connected), key=lambda item: item.endpoint.key)
-    active = tuple(item for item in connected if item.endpoint.is_active)
-    return active if active else tuple(item for item in connected if item.endpoint.is_reserve)
+    active = [item for item in connected if item.endpoint.is_active]
+    for group in (
+        [item for item in active if not item.is_ejected],
+        [item for item in connected if item.endpoint.is_reserve],
+        active,
+    ):
+        if group:
+            return tuple(group)
+    return ()

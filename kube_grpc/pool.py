@@ -26,6 +26,7 @@ from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
 from kube_grpc.options import Options
 from kube_grpc.outcome import NoMemberError
+from kube_grpc.picker import Metadata
 from kube_grpc.roster import Roster, Snapshot
 from kube_grpc.situation import Situation
 from kube_grpc.target import Target
@@ -48,13 +49,20 @@ class Pool(Entrance):
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
         self._roster = Roster(target, options, self, rng=rng)
-        super().__init__()
+        super().__init__(options)
         self.situation: Situation = self._roster.snapshot.situation
         self.members: tuple[Member, ...] = ()
         self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {target}", daemon=True)
         self._keeper.start()
 
-    def wait(self, timeout_s: float | None, *, is_patient: bool, other_than: Member | None = None) -> Member:
+    def wait(
+        self,
+        timeout_s: float | None,
+        *,
+        is_patient: bool,
+        other_than: Member | None = None,
+        metadata: Metadata = None,
+    ) -> Member:
         """As `enter`, waiting for a member: until `timeout_s` if the call `is_patient` (wait_for_ready), else
         only as long as discovery or a connection is under way. Raises NoMemberError, or ValueError when the
         pool is closed.
@@ -66,7 +74,9 @@ class Pool(Entrance):
                     # The very words and type that a closed grpc.Channel has.
                     msg = "Cannot invoke RPC on closed channel!"
                     raise ValueError(msg)
-                member = self.enter() if other_than is None else self.enter_other(other_than)
+                member = (
+                    self.enter(metadata) if other_than is None else self.enter_other(other_than, metadata)
+                )
                 if member is not None:
                     return member
                 if not is_patient and not self.situation.is_pending:
@@ -97,12 +107,14 @@ class Pool(Entrance):
         self._inbox.put(functools.partial(self._roster.pinged, member, error))
 
     def suspect(self) -> None:
-        """A call has just failed for want of a connection: look at once, so that no other call goes the same
-        way.
-        """
+        """A call has just failed for want of a connection: look at once."""
         if not self._is_look_asked:
             self._is_look_asked = True
             self._inbox.put(self._look)
+
+    def accuse(self, member: Member) -> None:
+        """So many calls of a member failed in a row that it may have to be ejected."""
+        self._inbox.put(functools.partial(self._roster.suspect, member))
 
     def close(self) -> None:
         """Cancel all calls and close all connections, as grpc.Channel.close does. Again is no error."""

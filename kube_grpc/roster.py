@@ -24,7 +24,8 @@ from kube_grpc.endpoints import Endpoint, EndpointSet, Key
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
 from kube_grpc.options import Options
-from kube_grpc.picker import Picker, RandomChoice, RoundRobin
+from kube_grpc.picker import Picker
+from kube_grpc.policies import make_picker
 from kube_grpc.situation import Situation
 from kube_grpc.target import Target
 
@@ -71,9 +72,10 @@ class Roster:
         self.target = target
         self._options = options
         self._host = host
-        self._picker: Picker[Member] = (
-            RoundRobin(()) if options.policy == "round_robin" else RandomChoice((), rng)
-        )
+        self._picker: Picker[Member] = make_picker(
+            options.policy, hash_key=options.hash_key, slow_start_s=options.slow_start_s,
+            clock=time.monotonic, rng=rng,
+        )  # fmt: skip
         self._by_key: dict[Key, Member] = {}
         self._draining: list[Member] = []
         self._evicted: set[Key] = set()
@@ -150,6 +152,7 @@ class Roster:
         if changed:
             self.changed(changed)
         now = time.monotonic()
+        self._readmit(now)
         is_new = any(item.may_connect and now - item.opened_at < _NEW_S for item in self._by_key.values())
         return max(_LOOK_OFTEN_S if is_new else _LOOK_S, len(self._by_key) * _LOOK_PER_MEMBER_S)
 
@@ -162,6 +165,29 @@ class Roster:
             self._remove([member.key], f"its ping failed: {error}; out until the next refresh")
         elif member.ping_error != error:
             member.ping_error = error
+            self._publish()
+
+    def suspect(self, member: Member) -> None:
+        """So many calls of a member failed in a row that it may have to be ejected."""
+        rule = self._options.ejection
+        if rule is None or member.failures < rule.errors or member.is_ejected:
+            return
+        out = sum(item.is_ejected for item in self._by_key.values())
+        if self._by_key.get(member.key) is member and rule.may_eject(out=out, members=len(self._by_key)):
+            member.ejections += 1
+            member.ejected_until = time.monotonic() + rule.duration_s(member.ejections)
+            self._publish()
+
+    def _readmit(self, now: float) -> None:
+        back = [
+            item
+            for item in self._by_key.values()
+            if item.ejected_until is not None and item.ejected_until <= now
+        ]
+        for member in back:
+            member.ejected_until = None
+            member.failures = 0
+        if back:
             self._publish()
 
     def release(self, member: Member) -> None:
@@ -228,6 +254,9 @@ class Roster:
         before = self._picker.members
         serving = plan.serving(self._by_key.values())
         if serving != before:
+            now = time.monotonic()
+            for member in set(serving) - set(before):
+                member.ready_at = now
             self._picker = self._picker.advance(serving)
         situation = self._assess()
         state = Connectivity.TRANSIENT_FAILURE

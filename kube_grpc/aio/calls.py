@@ -2,8 +2,7 @@
 
 Rule: what the caller passes goes on unchanged to grpc.aio's multi-callable of the chosen member. What comes back is
 grpc.aio's own call object, but in two cases: a call that finds no member is a `DeferredCall`, which waits for one and
-then is the call; and a unary-unary call is a `RepeatableCall`, which is made again on another member if it provably
-never left this process (see `attempts`): once, or with wait_for_ready until the deadline.
+then is the call; and a unary-unary call is a `RepeatableCall`, which may be made again on another member.
 
 With no member: AioPool.wait says who waits for what.
 """
@@ -42,13 +41,15 @@ class _Caller:
         def begin(member: Member, left_s: float | None) -> Any:
             return self._begin(member, request, left_s, arguments)
 
-        return self._enter(begin, timeout, is_patient=arguments["wait_for_ready"] is True)
+        return self._enter(
+            begin, timeout, arguments["metadata"], is_patient=arguments["wait_for_ready"] is True
+        )
 
-    def _enter(self, begin: Begin, timeout: float | None, *, is_patient: bool) -> Any:
+    def _enter(self, begin: Begin, timeout: float | None, metadata: Any, *, is_patient: bool) -> Any:
         self._pool.require_open()
-        member = self._pool.enter()
+        member = self._pool.enter(metadata)
         if member is None:
-            return DeferredCall(self._pool, begin, timeout, is_patient=is_patient)
+            return DeferredCall(self._pool, begin, timeout, metadata, is_patient=is_patient)
         return begin(member, timeout)
 
     def _begin(self, member: Member, request: Any, timeout: float | None, arguments: Arguments) -> Any:
@@ -86,10 +87,12 @@ class UnaryUnary(_Caller, grpc.aio.UnaryUnaryMultiCallable):  # type: ignore[typ
 
         def repeatable(member: Member, left_s: float | None) -> RepeatableCall:
             return RepeatableCall(
-                self._pool, begin, member, left_s, deadline, is_patient=wait_for_ready is True
+                self._pool, begin, member, left_s, deadline, metadata, is_patient=wait_for_ready is True
             )
 
-        return self._enter(repeatable, timeout, is_patient=wait_for_ready is True)
+        if self._pool.budget is not None:
+            self._pool.budget.earn()
+        return self._enter(repeatable, timeout, metadata, is_patient=wait_for_ready is True)
 
 
 class UnaryStream(_Caller, grpc.aio.UnaryStreamMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only

@@ -28,8 +28,11 @@ from kube_grpc.aio.pool import AioPool
 from kube_grpc.calls import Method
 from kube_grpc.channel import MemberView, view_members
 from kube_grpc.discovery import make_discovery
+from kube_grpc.ejection import Ejection
 from kube_grpc.hooks import Hook
 from kube_grpc.options import Options
+from kube_grpc.policies import Policy
+from kube_grpc.retries import Retry
 
 _JOIN_S = 2.0
 
@@ -50,7 +53,12 @@ class Channel(grpc.aio.Channel):
         target: str,
         *,
         mode: str = "watch",
-        policy: str = "round_robin",
+        policy: str | Policy = "round_robin",
+        hash_key: str | None = None,
+        slow_start_s: float = 0.0,
+        ejection: Ejection | None = None,
+        retry: Retry | None = None,
+        health_service: str | None = None,
         ping: Callable[[Any], object] | None = None,
         ping_interval_s: float = 1.0,
         refresh_interval_s: float = 60.0,
@@ -66,6 +74,11 @@ class Channel(grpc.aio.Channel):
         checked = Options(
             mode=mode,
             policy=policy,
+            hash_key=hash_key,
+            slow_start_s=slow_start_s,
+            ejection=ejection,
+            retry=retry,
+            health_service=health_service,
             ping=ping,
             ping_interval_s=ping_interval_s,
             refresh_interval_s=refresh_interval_s,

@@ -29,19 +29,24 @@ class DeferredCall(
     It waits on its own, whether or not anybody awaits it, as grpc.aio's calls begin by themselves.
     """
 
-    __slots__ = ("_begin", "_is_patient", "_pool", "_task", "_timeout")
+    __slots__ = ("_begin", "_is_patient", "_metadata", "_pool", "_task", "_timeout")
 
-    def __init__(self, pool: AioPool, begin: Begin, timeout: float | None, *, is_patient: bool) -> None:
+    def __init__(
+        self, pool: AioPool, begin: Begin, timeout: float | None, metadata: Any, *, is_patient: bool
+    ) -> None:
         self._pool = pool
         self._begin = begin
         self._timeout = timeout
+        self._metadata = metadata
         self._is_patient = is_patient
         self._task: asyncio.Task[Any] = asyncio.ensure_future(self._find())
 
     async def _find(self) -> Any:
         began_at = time.monotonic()
         try:
-            member = await self._pool.wait(self._timeout, is_patient=self._is_patient)
+            member = await self._pool.wait(
+                self._timeout, is_patient=self._is_patient, metadata=self._metadata
+            )
         except NoMemberError as error:
             return FailedCall(error)
         left_s = None if self._timeout is None else max(0.0, self._timeout - (time.monotonic() - began_at))

@@ -22,6 +22,7 @@ from kube_grpc.entrance import Entrance
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
 from kube_grpc.options import Options
+from kube_grpc.picker import Metadata
 from kube_grpc.roster import Roster, Snapshot
 from kube_grpc.target import Target
 
@@ -32,7 +33,7 @@ class AioPool(Entrance):
     def __init__(
         self, target: Target, options: Options, *, interceptors: tuple[Any, ...] = (), rng: random.Random
     ) -> None:
-        super().__init__()
+        super().__init__(options)
         self.target = target
         self._options = options
         self._arguments = options.member_options(target.authority)
@@ -47,7 +48,12 @@ class AioPool(Entrance):
         self.snapshot: Snapshot = self._roster.snapshot
 
     async def wait(
-        self, timeout_s: float | None, *, is_patient: bool, other_than: Member | None = None
+        self,
+        timeout_s: float | None,
+        *,
+        is_patient: bool,
+        other_than: Member | None = None,
+        metadata: Metadata = None,
     ) -> Member:
         """As `enter`, waiting for a member: until `timeout_s` if the call `is_patient` (wait_for_ready), else
         only as long as discovery or a connection is under way. Raises NoMemberError, or grpc.aio.UsageError when the
@@ -56,7 +62,7 @@ class AioPool(Entrance):
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self.require_open()
-            member = self.enter() if other_than is None else self.enter_other(other_than)
+            member = self.enter(metadata) if other_than is None else self.enter_other(other_than, metadata)
             if member is not None:
                 return member
             situation = self.snapshot.situation
@@ -116,6 +122,10 @@ class AioPool(Entrance):
         """A call has just failed for want of a connection: look at once."""
         if not self.is_closed:
             self._look()
+
+    def accuse(self, member: Member) -> None:
+        """So many calls of a member failed in a row that it may have to be ejected."""
+        self._roster.suspect(member)
 
     async def close(self, grace_s: float | None) -> None:
         """No new calls; those under way have `grace_s` to end, and are cancelled then. Again is no error."""

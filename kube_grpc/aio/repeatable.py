@@ -1,8 +1,9 @@
-"""A unary-unary call that is made again on another member if it provably never left this process (see `attempts`)."""
+"""A unary-unary call that may be made again on another member: `attempts` says when."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -13,17 +14,26 @@ import grpc.aio
 from kube_grpc.aio.deferred import Begin, FailedCall, ask
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.aio.pool import AioPool
-from kube_grpc.attempts import never_left
+from kube_grpc.attempts import Attempts
 from kube_grpc.member import Member
 
 
 class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # generic in the stubs only
-    """A unary-unary call that is made again on another member if it never left this process.
+    """A unary-unary call of one or more attempts.
 
     It is settled when it is awaited or asked for its status; the attempt under way is grpc.aio's own call.
     """
 
-    __slots__ = ("_attempt", "_begin", "_deadline", "_is_patient", "_is_second", "_member", "_pool")
+    __slots__ = (
+        "_attempt",
+        "_attempts",
+        "_begin",
+        "_deadline",
+        "_is_patient",
+        "_member",
+        "_metadata",
+        "_pool",
+    )
 
     def __init__(
         self,
@@ -32,6 +42,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         member: Member,
         timeout: float | None,
         deadline: float | None,
+        metadata: Any,
         *,
         is_patient: bool,
     ) -> None:
@@ -39,7 +50,8 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         self._begin = begin
         self._deadline = deadline
         self._is_patient = is_patient
-        self._is_second = False
+        self._metadata = metadata
+        self._attempts: Attempts | None = None
         self._member = member
         self._attempt: Any = begin(member, timeout)
 
@@ -51,33 +63,46 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         while True:
             attempt, member = self._attempt, self._member
             try:
-                return await attempt
+                response = await attempt
             except grpc.aio.AioRpcError as error:
                 if self._attempt is not attempt:
                     continue  # Somebody else who awaits this call has made it again.
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    self._pool.suspect()
-                if (self._is_second and not self._is_patient) or not never_left(error, member):
+                self._pool.judge(member, error.code())
+                if not await self._repeat(error, member, attempt):
                     raise
-                if not await self._repeat(member, attempt):
-                    raise
+            else:
+                if member.failures or member.ejections:
+                    member.succeed()
+                return response
 
-    async def _repeat(self, failed: Member, attempt: Any) -> bool:
-        """Make the call on another member; False if there is none."""
-        left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        other = self._pool.enter_other(failed)
+    async def _repeat(self, error: grpc.aio.AioRpcError, failed: Member, attempt: Any) -> bool:
+        """Make the call on another member; False if it is not to be."""
+        if self._attempts is None:
+            self._attempts = Attempts(self._pool.retry, self._pool.budget, is_patient=self._is_patient)
+        attempts = self._attempts
+        delay_s = attempts.next_s(error, failed, random.random())  # noqa: S311  # spreads retries
+        if delay_s is None or (self._deadline is not None and time.monotonic() + delay_s >= self._deadline):
+            return False
+        if delay_s > 0:
+            await asyncio.sleep(delay_s)
+        other = self._pool.enter_other(failed, self._metadata)
+        if other is None and not attempts.must_be_other:
+            other = self._pool.enter(self._metadata)
         if other is None and self._is_patient:
-            other = await self._pool.wait(left_s, is_patient=True, other_than=failed)
-            left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            other = await self._pool.wait(
+                self._left_s(), is_patient=True, other_than=failed, metadata=self._metadata
+            )
         if other is None:
             return False
         if self._attempt is not attempt:
             other.leave()
             return True
-        self._is_second = True
         self._member = other
-        self._attempt = self._begin(other, left_s)
+        self._attempt = self._begin(other, self._left_s())
         return True
+
+    def _left_s(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     async def _settled(self) -> Any:
         try:

@@ -404,6 +404,12 @@ class Api(Waiting):
 
 
 @pytest.fixture
+def make_address() -> Callable[[], str]:
+    """Makes loopback addresses that nobody has used yet."""
+    return new_address
+
+
+@pytest.fixture
 def make_backend() -> Iterator[Callable[..., Backend]]:
     """Starts Echo servers in this process; all are stopped afterwards."""
     started: list[Backend] = []

@@ -316,5 +316,5 @@ def test_an_option_that_does_not_exist(connect: Callable[..., Any]) -> None:
 
     first, allowed, remedy = str(caught.value).splitlines()
     assert "unexpected keyword argument 'pollicy'" in first
-    assert allowed.startswith("  allowed: mode, policy, ping, ")
+    assert allowed.startswith("  allowed: mode, policy, hash_key, ")
     assert remedy == "  do: leave out what is not listed"

@@ -13,7 +13,24 @@ from kube_grpc.options import Options
     ("options", "what", "allowed"),
     [
         ({"mode": "push"}, "option mode: unknown value 'push'", '  allowed: "poll", "watch"'),
-        ({"policy": "best"}, "option policy: unknown value 'best'", '  allowed: "random", "round_robin"'),
+        (
+            {"policy": "best"},
+            "option policy: unknown value 'best'",
+            '"power_of_two", "random", "round_robin"',
+        ),
+        ({"policy": 7}, "option policy: 7 has no method pick", "or an object with pick(members, metadata)"),
+        (
+            {"policy": "consistent_hash"},
+            "option hash_key: None with policy 'consistent_hash'",
+            'a metadata key, with policy "consistent_hash" and only with it',
+        ),
+        ({"hash_key": "user"}, "option hash_key: 'user' with policy 'round_robin'", "a metadata key"),
+        (
+            {"policy": "consistent_hash", "hash_key": "user", "slow_start_s": 1},
+            'option slow_start_s: does not go with policy "consistent_hash", where a key has one member',
+            "  allowed: 0, or another policy",
+        ),
+        ({"slow_start_s": -1}, "option slow_start_s: -1 is no usable time", "seconds, 0 or more, finite"),
         (
             {"ping_interval_s": 0},
             "option ping_interval_s: 0 is no usable time",

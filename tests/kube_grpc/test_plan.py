@@ -113,20 +113,28 @@ def test_an_orphaned_endpoint_is_not_opened() -> None:
 class AMember:
     endpoint: Endpoint
     is_connected: bool
+    is_ejected: bool
 
 
 @given(
     st.lists(
-        st.builds(AMember, ENDPOINTS, st.booleans()), max_size=8, unique_by=lambda item: item.endpoint.key
+        st.builds(AMember, ENDPOINTS, st.booleans(), st.booleans()),
+        max_size=8,
+        unique_by=lambda item: item.endpoint.key,
     )
 )
 def test_who_serves(members: list[AMember]) -> None:
-    """Connected active members; without any, connected reserves; never one that is not connected; in order."""
+    """Connected active members that are not ejected; without any, connected reserves; without those, ejected ones;
+    never one that is not connected; in order.
+    """
     chosen = serving(members)
-    active = [item for item in members if item.is_connected and item.endpoint.is_active]
-    reserve = [item for item in members if item.is_connected and item.endpoint.is_reserve]
+    connected = [item for item in members if item.is_connected]
+    active = [item for item in connected if item.endpoint.is_active]
+    groups = (
+        [item for item in active if not item.is_ejected],
+        [item for item in connected if item.endpoint.is_reserve],
+        active,
+    )
+    expected: list[AMember] = next((group for group in groups if group), [])
 
-    assert sorted(chosen, key=lambda item: item.endpoint.key) == list(chosen)
-    assert {item.endpoint.key for item in chosen} == {
-        item.endpoint.key for item in (active if active else reserve)
-    }
+    assert list(chosen) == sorted(expected, key=lambda item: item.endpoint.key)

@@ -75,7 +75,7 @@ def test_a_picker_that_does_not_go_round_is_found_out(
     opened.pool.found(listing(*servers))
     log.wait_for(hooks.MemberReady, 3)
 
-    opened.pool.picker = SimpleNamespace(pick=lambda: opened.pool.members[0])
+    opened.pool.picker = SimpleNamespace(pick=lambda _metadata: opened.pool.members[0])
 
     assert len(who(opened, 30)) == 1
 
