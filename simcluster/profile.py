@@ -47,6 +47,8 @@ class Profile:
     daemon_backoff_s: float
     # Longest such wait (the same: NewBackOff(1 s, 15 min)).
     daemon_backoff_max_s: float
+    # An Event was last written -> it is gone (kube-apiserver --event-ttl).
+    event_ttl_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
     # A pod that fits nowhere goes behind others for this long; doubles each time (scheduler/backend/queue).
@@ -120,6 +122,7 @@ FAST = Profile(
     eviction_timeout_s=2.0,
     daemon_backoff_s=0.1,
     daemon_backoff_max_s=2.0,
+    event_ttl_s=3600.0,
     schedule_s=0.0,
     schedule_backoff_s=0.05,
     schedule_backoff_max_s=1.0,
@@ -162,6 +165,7 @@ FAITHFUL = Profile(
     eviction_timeout_s=120.0,
     daemon_backoff_s=1.0,
     daemon_backoff_max_s=900.0,
+    event_ttl_s=3600.0,
     schedule_s=0.010,
     schedule_backoff_s=1.0,
     schedule_backoff_max_s=10.0,

@@ -112,6 +112,18 @@ _EVENT_FIELDS = (
     "source",
     "type",
 )
+_EVENT_VIEW_FIELDS = (
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+)
 FIELDS: dict[str, tuple[str, ...]] = {
     "pods": _POD_FIELDS,
     "nodes": ("spec.unschedulable",),
@@ -119,6 +131,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "secrets": ("type",),
     "namespaces": ("status.phase",),
     "events": _EVENT_FIELDS,
+    "events.events.k8s.io": _EVENT_VIEW_FIELDS,
     "replicationcontrollers": ("status.replicas",),
     "jobs.batch": ("status.successful",),
     "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),

@@ -8,6 +8,8 @@ Source: kubernetes pkg/printers/internalversion/printers.go and apimachinery pkg
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simcluster.apiserver import cluster_columns, pod_cells, storage_columns, workload_columns
 from simcluster.apiserver.ages import show_age
 from simcluster.apiserver.column import (
@@ -29,6 +31,8 @@ from simcluster.apiserver.column import (
     show_name,
     wide,
 )
+from simcluster.registry.event_views import VIEW as EVENT_VIEW
+from simcluster.registry.event_views import to_stored
 
 _ENDPOINTS_SHOWN = 3
 
@@ -216,6 +220,24 @@ def _parameters(ingress_class: Object, _now: float) -> str:
     return f"{reference['kind']}{group}/{reference['name']}"
 
 
+_EVENT = (
+    Column("Last Seen", _last_seen),
+    Column("Type", lambda obj, _: obj.get("type", "")),
+    Column("Reason", lambda obj, _: obj.get("reason", "")),
+    Column("Object", _event_object),
+    wide("Subobject", lambda obj, _: obj.get("involvedObject", {}).get("fieldPath", "")),
+    wide("Source", _event_source),
+    Column("Message", lambda obj, _: obj.get("message", "").strip()),
+    wide("First Seen", _first_seen),
+    wide("Count", _event_count),
+    Column("Name", show_name, format="name", priority=1),
+)
+
+
+def _of_stored(cell: Cell) -> Cell:
+    return lambda event, now: cell(to_stored(event), now)
+
+
 DEFAULT = (NAME, CREATED_AT)
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -304,18 +326,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Parameters", _parameters),
         AGE,
     ),
-    "events": (
-        Column("Last Seen", _last_seen),
-        Column("Type", lambda obj, _: obj.get("type", "")),
-        Column("Reason", lambda obj, _: obj.get("reason", "")),
-        Column("Object", _event_object),
-        wide("Subobject", lambda obj, _: obj.get("involvedObject", {}).get("fieldPath", "")),
-        wide("Source", _event_source),
-        Column("Message", lambda obj, _: obj.get("message", "").strip()),
-        wide("First Seen", _first_seen),
-        wide("Count", _event_count),
-        Column("Name", show_name, format="name", priority=1),
-    ),
+    "events": _EVENT,
+    EVENT_VIEW: tuple(replace(column, cell=_of_stored(column.cell)) for column in _EVENT),
     "secrets": (NAME, Column("Type", lambda obj, _: obj["type"]), Column("Data", _data_count), AGE),
     "configmaps": (NAME, Column("Data", _data_count), AGE),
     "serviceaccounts": (NAME, AGE),

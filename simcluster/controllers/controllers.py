@@ -16,6 +16,7 @@ from simcluster.controllers.daemonset import DaemonSets
 from simcluster.controllers.deployment import Deployments
 from simcluster.controllers.disruption import Disruptions
 from simcluster.controllers.endpointslice import EndpointSlices
+from simcluster.controllers.event_expiry import EventExpiry
 from simcluster.controllers.garbage import GarbageCollector
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.loop import Context, ControlLoop
@@ -30,6 +31,7 @@ from simcluster.controllers.statefulset import StatefulSets
 from simcluster.controllers.taint_eviction import TaintEviction
 from simcluster.profile import Profile
 from simcluster.registry import Registry
+from simcluster.registry.event_views import VIEW
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ def start(
     informers = Informers(registry)
     call_later = asyncio.get_running_loop().call_later
     context = Context(registry, informers, profile, rng, clock, call_later)
-    stored = [each for each in registry.catalogue if each.stored]
+    # A view of what is stored under another name is nobody's to collect.
+    stored = [each for each in registry.catalogue if each.stored and each.name != VIEW]
     # As the real ones, the collector leaves events alone: they have no owners and are many.
     collected = [each for each in stored if each.name != "events"]
     endpoints = EndpointSlices(context, most=slice_size)
@@ -99,4 +102,4 @@ def start(
         Namespaces(context, resources=[each.name for each in stored if each.namespaced]).loop,
         GarbageCollector(context, resources=collected).loop,
     ]
-    return Controllers(context, loops, (endpoints.close, lifecycle.close))
+    return Controllers(context, loops, (endpoints.close, lifecycle.close, EventExpiry(context).close))

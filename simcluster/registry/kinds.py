@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from simcluster.errors import Cause
-from simcluster.registry import jobs, namespaces, nodes, pods, priorities, services, volumes, workloads
+from simcluster.registry import (
+    events,
+    jobs,
+    namespaces,
+    nodes,
+    pods,
+    priorities,
+    services,
+    volumes,
+    workloads,
+)
 from simcluster.store import Store
 
 Object = dict[str, Any]
@@ -99,6 +109,8 @@ RULES: dict[str, Rules] = {
     "leases.coordination.k8s.io": Rules(unconditional=False),
     "secrets": Rules(find_faults=workloads.find_data_faults),
     "configmaps": Rules(find_faults=workloads.find_data_faults),
+    "events": Rules(find_faults=events.find_faults),
+    "events.events.k8s.io": Rules(find_faults=events.find_view_faults),
     "nodes": Rules(prepare=nodes.prepare),
 }
 

@@ -29,6 +29,7 @@ from simcluster.errors import (
 from simcluster.patches import PatchType, apply_patch, show_patch
 from simcluster.registry import deletion, eviction, identity, services
 from simcluster.registry.admission import check_namespace
+from simcluster.registry.event_views import EventViewStore
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
 from simcluster.registry.managers import apply_scale, apply_write, keep_times, track_write
@@ -59,7 +60,7 @@ class Registry:
         addresses: services.Addresses | None = None,
     ) -> None:
         self.catalogue = catalogue
-        self.store = Store() if store is None else store
+        self.store = EventViewStore() if store is None else store
         self.addresses = addresses
         self.clock = clock
         self._chance = chance

@@ -27,8 +27,6 @@ ABSENT = frozenset(
         "apiregistration.k8s.io",
         "autoscaling",
         "cronjobs.batch",
-        # Another view of the core group's events; serving both needs a conversion.
-        "events.k8s.io",
         "resourcequotas",
         # Attaching to, or forwarding into, a process needs SPDY; answered as absent, never half.
         "bindings",
@@ -89,7 +87,8 @@ class Resource:
     @property
     def qualified_kind(self) -> str:
         """`Kind` or `Kind.group`: how an Invalid error names it."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
+        # Events are checked as the core group's, in whichever version they come.
+        return f"{self.kind}.{self.group}" if self.group not in ("", "events.k8s.io") else self.kind
 
     @property
     def stored(self) -> bool:
