@@ -49,6 +49,12 @@ class Profile:
     daemon_backoff_max_s: float
     # An Event was last written -> it is gone (kube-apiserver --event-ttl).
     event_ttl_s: float
+    # A Job's pod changed -> the Job is looked at (SyncJobBatchPeriod of job_controller.go).
+    job_batch_s: float
+    # A Job's pod failed -> the next one is made; doubles (DefaultJobPodFailureBackOff).
+    job_backoff_s: float
+    # Longest such wait (MaxJobPodFailureBackOff).
+    job_backoff_max_s: float
     # Pod object -> bound to a node; a part of the measured 0.513 to Running.
     schedule_s: float
     # A pod that fits nowhere goes behind others for this long; doubles each time (scheduler/backend/queue).
@@ -123,6 +129,9 @@ FAST = Profile(
     daemon_backoff_s=0.1,
     daemon_backoff_max_s=2.0,
     event_ttl_s=3600.0,
+    job_batch_s=0.0,
+    job_backoff_s=0.1,
+    job_backoff_max_s=2.0,
     schedule_s=0.0,
     schedule_backoff_s=0.05,
     schedule_backoff_max_s=1.0,
@@ -166,6 +175,9 @@ FAITHFUL = Profile(
     daemon_backoff_s=1.0,
     daemon_backoff_max_s=900.0,
     event_ttl_s=3600.0,
+    job_batch_s=1.0,
+    job_backoff_s=10.0,
+    job_backoff_max_s=600.0,
     schedule_s=0.010,
     schedule_backoff_s=1.0,
     schedule_backoff_max_s=10.0,

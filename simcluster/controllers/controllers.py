@@ -19,6 +19,7 @@ from simcluster.controllers.endpointslice import EndpointSlices
 from simcluster.controllers.event_expiry import EventExpiry
 from simcluster.controllers.garbage import GarbageCollector
 from simcluster.controllers.informers import Informers
+from simcluster.controllers.job import Jobs
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.namespace import Namespaces
 from simcluster.controllers.nodelifecycle import NodeLifecycle
@@ -29,6 +30,7 @@ from simcluster.controllers.scheduler import Scheduler
 from simcluster.controllers.serviceaccount import ServiceAccounts
 from simcluster.controllers.statefulset import StatefulSets
 from simcluster.controllers.taint_eviction import TaintEviction
+from simcluster.controllers.ttl import FinishedJobs
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 from simcluster.registry.event_views import VIEW
@@ -86,6 +88,7 @@ def start(
     endpoints = EndpointSlices(context, most=slice_size)
     pods_by_node = PodsByNode(informers)
     lifecycle = NodeLifecycle(context, pods_by_node)
+    jobs = Jobs(context)
     loops: list[ControlLoop[Any]] = [
         # First: until it has seen a node ready, nothing is scheduled there.
         lifecycle.loop,
@@ -93,6 +96,9 @@ def start(
         ReplicaSets(context).loop,
         StatefulSets(context).loop,
         DaemonSets(context).loop,
+        jobs.loop,
+        jobs.orphans,
+        FinishedJobs(context).loop,
         endpoints.loop,
         Disruptions(context).loop,
         Scheduler(context).loop,
