@@ -34,8 +34,14 @@ def up(
     ] = None,
     profile: Annotated[str, typer.Option(help="The delays: fast, or faithful to a real cluster.")] = "fast",
     nodes: Annotated[
-        int, typer.Option(min=1, max=128, help="How many nodes share this machine; their pods are processes.")
+        int, typer.Option(min=0, max=128, help="How many nodes share this machine; their pods are processes.")
     ] = 1,
+    status_only_nodes: Annotated[
+        int,
+        typer.Option(
+            min=0, max=8192, help="How many further nodes run no processes: their pods are status only."
+        ),
+    ] = 0,
     slice_size: Annotated[
         int, typer.Option(min=1, max=1000, help="Endpoints in an EndpointSlice, at most.")
     ] = 2,
@@ -61,7 +67,8 @@ def up(
             images=Images.bind(parse_binding(each) for each in image or ()),
             version=choose_version(kubernetes_version),
             profile=profiles.choose(profile).name,
-            nodes=nodes, slice_size=slice_size, kubeconfig=kubeconfig, directory=directory, seed=seed, port=port,
+            nodes=nodes, status_only_nodes=status_only_nodes, slice_size=slice_size,
+            kubeconfig=kubeconfig, directory=directory, seed=seed, port=port,
             ready_fd=ready_fd, parent=parent,
         )  # fmt: skip
     except ValueError as error:

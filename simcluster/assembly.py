@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.host import Host
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.kubelet import Kubelet
-from simcluster.kubelet.node import measure_capacity, share_capacity
+from simcluster.kubelet.node import IMAGINED, measure_capacity, share_capacity
 from simcluster.kubelet.spawner import Spawner
-from simcluster.network.addresses import claim_block
+from simcluster.network.addresses import claim_block, imagined_place
 from simcluster.network.loopback import LoopbackNetwork
 from simcluster.profile import Profile
 from simcluster.registry import Registry
@@ -42,7 +42,10 @@ _NODE = "simcluster-node"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a cluster is to be like. `seed` None takes one from the system, `nodes` is their number."""
+    """What a cluster is to be like. `seed` None takes one from the system.
+
+    `nodes` is the number of those that run processes, `status_only_nodes` of those that do not.
+    """
 
     directory: Path
     kubeconfig: Path
@@ -50,6 +53,7 @@ class Settings:
     profile: Profile
     images: Images
     nodes: int = 1
+    status_only_nodes: int = 0
     slice_size: int = 2
     seed: int | None = None
     port: int = 0
@@ -134,26 +138,37 @@ def _make_fleet(
         recorder=Recorder(context.registry, "kubelet", clock=context.clock, host=_NODE),
         spawner=spawner,
         network=network,
-        place=network.place(0, settings.nodes),
+        place=network.place(0, max(1, settings.nodes)),
         images=settings.images,
         directory=pods,
         endpoint=server.endpoint,
         api=(server.host, server.port),
         tokens=server.issuer,
-        capacity=share_capacity(measure_capacity(pods), settings.nodes),
+        capacity=share_capacity(measure_capacity(pods), max(1, settings.nodes)),
         import_roots=_find_import_roots(),
     )
-    others = [_make_sibling(first, index, settings.nodes) for index in range(1, settings.nodes)]
-    kubelets = [Kubelet(host) for host in (first, *others)]
+    kubelets = [Kubelet(host) for host in _make_hosts(first, settings)]
     return Fleet(context.registry, context.informers, context.profile, context.call_later, kubelets)
 
 
-def _make_sibling(first: Host, index: int, count: int) -> Host:
-    """A further node of the same machine."""
-    name = f"{first.node}-{index + 1}"
-    recorder = Recorder(first.registry, "kubelet", clock=first.clock, host=name)
-    place = first.network.place(index, count)
-    return replace(first, node=name, recorder=recorder, place=place, frost=Frost(), is_control_plane=False)
+def _make_hosts(first: Host, settings: Settings) -> Iterator[Host]:
+    """All nodes: those with processes share the machine, the others need none."""
+    total = settings.nodes + settings.status_only_nodes
+    for index in range(total):
+        name = first.node if index == 0 else f"{first.node}-{index + 1}"
+        own = replace(
+            first,
+            node=name,
+            recorder=Recorder(first.registry, "kubelet", clock=first.clock, host=name),
+            frost=Frost(),
+            is_control_plane=index == 0,
+        )
+        if index >= settings.nodes:
+            place = imagined_place(index - settings.nodes)
+            mixed = settings.nodes > 0
+            yield replace(own, place=place, capacity=IMAGINED, is_status_only=True, is_repelling=mixed)
+        else:
+            yield own if index == 0 else replace(own, place=first.network.place(index, settings.nodes))
 
 
 def _modules_of(images: Images) -> list[str]:

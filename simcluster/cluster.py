@@ -43,6 +43,7 @@ class Cluster:
         profile: Literal["fast", "faithful"] = "fast",
         directory: Path | None = None,
         nodes: int | None = None,
+        status_only_nodes: int | None = None,
         slice_size: int | None = None,
         seed: int | None = None,
     ) -> None:
@@ -52,6 +53,7 @@ class Cluster:
             profile=profile,
             directory=directory,
             nodes=nodes,
+            status_only_nodes=status_only_nodes,
             slice_size=slice_size,
             seed=seed,
         )

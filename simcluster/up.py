@@ -34,12 +34,19 @@ class Options:
     profile: str
     slice_size: int
     nodes: int = 1
+    status_only_nodes: int = 0
     kubeconfig: Path | None = None
     directory: Path | None = None
     seed: int | None = None
     port: int = 0
     ready_fd: int | None = None
     parent: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodes + self.status_only_nodes == 0:
+            raise ValueError(
+                "no nodes\n  allowed: --nodes 0 together with --status-only-nodes N, or --nodes N"
+            )
 
 
 def choose_version(wanted: str | None) -> str:
@@ -109,6 +116,7 @@ def _settings(options: Options, directory: Directory, kubeconfig: Path) -> Setti
         profile=profile.choose(options.profile),
         images=options.images,
         nodes=options.nodes,
+        status_only_nodes=options.status_only_nodes,
         slice_size=options.slice_size,
         seed=options.seed,
         port=options.port,

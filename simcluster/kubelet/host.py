@@ -51,6 +51,8 @@ class Host:
     capacity: Mapping[str, str] = field(default_factory=dict)
     frost: Frost = field(default_factory=Frost)
     is_control_plane: bool = True
+    is_status_only: bool = False  # no pod of the node has a process
+    is_repelling: bool = False  # only pods that tolerate it are scheduled there
     import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
 
     def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:

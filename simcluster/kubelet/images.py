@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _PYTHONS = ("python", "python3", sys.executable)
 
@@ -28,11 +29,17 @@ def parse_binding(text: str) -> tuple[str, tuple[str, ...]]:
         raise BindingError(
             f'image "{text}": {error}\n  expected: NAME=COMMAND, for example {_EXAMPLE}'
         ) from None
+    if argv[:1] == (STATUS_ONLY,) and len(argv) > 1:
+        raise BindingError(
+            f'image "{text}": "{STATUS_ONLY}" takes no arguments: no process is started for it'
+        )
     if not separator or not name or not argv:
         raise BindingError(f'image "{text}": expected NAME=COMMAND, for example {_EXAMPLE}')
     return name, argv
 
 
+# Instead of a command: a pod of such images is Running and Ready, and has no process.
+STATUS_ONLY = "status-only"
 _EXAMPLE = "'greeter:dev=python -m demo_server.server'"
 
 
@@ -64,11 +71,23 @@ class Images:
         return cls({normalize(name): argv for name, argv in pairs}, given)
 
     def find(self, name: str) -> tuple[str, ...] | None:
-        """The command that the image stands for; None if it is not bound."""
-        return self.commands.get(normalize(name))
+        """The command that the image stands for; None if it is not bound to one."""
+        found = self.commands.get(normalize(name))
+        return None if found == (STATUS_ONLY,) else found
+
+    def are_status_only(self, pod: Mapping[str, Any]) -> bool:
+        """Whether no container of a pod is to have a process."""
+        spec = pod["spec"]
+        every = [*spec["containers"], *(spec.get("initContainers") or ())]
+        return all(self.commands.get(normalize(each["image"])) == (STATUS_ONLY,) for each in every)
 
     def explain_absence(self, name: str) -> str:
         """Why that image can not be pulled, and what could."""
+        if normalize(name) in self.commands:
+            return (
+                f'failed to pull image "{name}": it is bound to {STATUS_ONLY}, so it starts no process; a pod has '
+                "either no process at all or one for each of its containers"
+            )
         known = ", ".join(sorted(self.given)) if self.given else "none"
         return (
             f'failed to pull image "{name}": {normalize(name)}: not found: a simulated cluster runs images that are '

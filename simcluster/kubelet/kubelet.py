@@ -20,6 +20,7 @@ from simcluster.kubelet.host import Host
 from simcluster.kubelet.logs import ContainerLog, Selection
 from simcluster.kubelet.node import NodeStatus
 from simcluster.kubelet.spawner import StartFailed
+from simcluster.kubelet.status_only import StatusOnlyPods
 from simcluster.kubelet.worker import NODE, PodWorker
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missed: dict[str, tuple[Object, bool]] = {}
+        self._idle = StatusOnlyPods(host)
         self._is_stopping = False
 
     @property
@@ -53,6 +55,7 @@ class Kubelet:
     async def stop(self) -> None:
         """Kill every pod at once; nothing is written to the API any more."""
         self._is_stopping = True
+        self._idle.close()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -65,6 +68,9 @@ class Kubelet:
         if self._host.frost.is_frozen:
             self._missed[uid] = (pod, is_gone)
             return
+        if uid in self._idle:
+            (self._idle.forget if is_gone else self._idle.notice)(pod)
+            return
         worker = self._workers.get(uid)
         if is_gone:
             if worker is not None:
@@ -76,6 +82,9 @@ class Kubelet:
 
     def _take_on(self, pod: Object) -> None:
         uid = uid_of(pod)
+        if self._host.is_status_only or self._host.images.are_status_only(pod):
+            self._idle.take_on(pod)
+            return
         worker = self._workers[uid] = PodWorker(self._host, pod)
         task = self._tasks[uid] = asyncio.create_task(worker.run(), name=f"pod {'/'.join(name_of(pod))}")
         task.add_done_callback(lambda done: self._let_go(uid, done))
@@ -104,6 +113,7 @@ class Kubelet:
     def thaw(self) -> None:
         """Go on where `freeze` stopped; what was asked of the node meanwhile is done now."""
         self._host.frost.thaw()
+        self._idle.resume()
         for worker in self._workers.values():
             worker.resume(NODE)
             worker.retry()
@@ -134,6 +144,8 @@ class Kubelet:
     def _find(self, namespace: str, pod: str, container: str) -> PodWorker:
         """The worker of a pod that has such a container; NotFound or BadRequest if there is none."""
         uid = uid_of(self._host.registry.get("pods", namespace, pod))
+        if uid in self._idle:
+            raise BadRequest(f'container "{container}" in pod "{pod}" has no process: the pod is status only')
         worker = self._workers.get(uid)
         if worker is None:
             raise NotFound("pods", pod)

@@ -27,6 +27,10 @@ from simcluster.registry import format_time
 Object = dict[str, Any]
 _PODS = "1000"
 _LEASE_S = 40
+# Label, and taint where there are other nodes, of nodes whose pods are status only.
+STATUS_ONLY = "simcluster/status-only"
+# What such a node offers: no machine limits it.
+IMAGINED = {"cpu": "32", "memory": "256Gi", "pods": _PODS, "ephemeral-storage": "1Ti"}
 _LEASES = "leases.coordination.k8s.io"
 _LEASE_NAMESPACE = "kube-node-lease"
 # type, status, reason, message: as a healthy kubelet writes them.
@@ -76,6 +80,8 @@ def make_node(host: Host, now: float) -> Object:
     }
     if host.is_control_plane:
         labels["node-role.kubernetes.io/control-plane"] = ""
+    if host.is_status_only:
+        labels[STATUS_ONLY] = "true"
     info = {
         "kubeletVersion": host.version, "kubeProxyVersion": "", "containerRuntimeVersion": "simcluster://1",
         "operatingSystem": "linux", "architecture": machine, "kernelVersion": platform.release(),
@@ -97,6 +103,7 @@ def make_node(host: Host, now: float) -> Object:
             "providerID": f"simcluster://{host.node}",
             "podCIDR": host.place.pod_cidr,
             "podCIDRs": [host.place.pod_cidr],
+            "taints": [{"key": STATUS_ONLY, "effect": "NoSchedule"}] if host.is_repelling else [],
         },
         "status": status,
     }

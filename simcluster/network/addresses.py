@@ -16,7 +16,10 @@ import ipaddress
 import random
 import socket
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from simcluster.network.driver import Place
 
 FIRST_BLOCK, LAST_BLOCK = 16, 254
 _SERVICE_SUBNETS = range(1, 64)
@@ -24,6 +27,7 @@ _NODE_SUBNETS = range(64, 128)
 _POD_SUBNETS = range(128, 256)
 # A node gets at least one subnet for its pods.
 MOST_NODES = len(_POD_SUBNETS)
+MOST_IMAGINED = 8192
 _HOSTS = range(1, 255)
 
 
@@ -79,12 +83,15 @@ def claim_block(rng: random.Random) -> Block:
 
 
 class Pool:
-    """Gives out addresses in order; a released one goes to the end of the queue."""
+    """Gives out the addresses of some /24 networks, named by their first three numbers, in order.
 
-    def __init__(self, number: int, subnets: range) -> None:
-        self._network = f"127.{number}.{subnets[0]}.0 to 127.{number}.{subnets[-1]}.255"
-        self._range = frozenset(f"127.{number}.{subnet}" for subnet in subnets)
-        self._fresh = (f"127.{number}.{subnet}.{host}" for subnet in subnets for host in _HOSTS)
+    A released one goes to the end of the queue.
+    """
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._network = f"{networks[0]}.0 to {networks[-1]}.255"
+        self._range = frozenset(networks)
+        self._fresh = (f"{network}.{host}" for network in networks for host in _HOSTS)
         self._released: deque[str] = deque()
         self._held: set[str] = set()
         self._seen: set[str] = set()  # all that were ever held
@@ -128,8 +135,7 @@ class Pool:
 
 def pod_pool(block: Block, index: int = 0, count: int = 1) -> Pool:
     """The addresses of the pods of one of `count` nodes; ValueError for more nodes than MOST_NODES."""
-    subnets = _pod_subnets(index, count)
-    return Pool(block.number, subnets)
+    return Pool(_networks(block, _pod_subnets(index, count)))
 
 
 def pod_cidr(block: Block, index: int, count: int) -> str:
@@ -151,4 +157,21 @@ def _pod_subnets(index: int, count: int) -> range:
 
 def service_pool(block: Block) -> Pool:
     """The cluster IPs of a block."""
-    return Pool(block.number, _SERVICE_SUBNETS)
+    return Pool(_networks(block, _SERVICE_SUBNETS))
+
+
+def _networks(block: Block, subnets: range) -> list[str]:
+    return [f"127.{block.number}.{subnet}" for subnet in subnets]
+
+
+def imagined_place(index: int) -> Place:
+    """The place of a node without processes: a /22 of 10.128.0.0/9 for its pods, an address of 172.18.0.0/16.
+
+    Nobody can connect to these, so every cluster has the same. ValueError for more nodes than MOST_IMAGINED.
+    """
+    if index >= MOST_IMAGINED:
+        raise ValueError(f"at most {MOST_IMAGINED} nodes can be status only")
+    # Four networks of 256 each.
+    networks = [f"10.{128 + number // 256}.{number % 256}" for number in range(4 * index, 4 * index + 4)]
+    address = f"172.18.{1 + index // len(_HOSTS)}.{_HOSTS[index % len(_HOSTS)]}"
+    return Place(address, f"{networks[0]}.0/22", Pool(networks))

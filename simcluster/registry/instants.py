@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from functools import lru_cache
 
 
 def format_time(at: float) -> str:
     """Return seconds since the epoch as `metav1.Time`: whole seconds."""
-    return datetime.datetime.fromtimestamp(int(at), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format(int(at))
+
+
+# Thousands of objects are written within one second, and share the text.
+@lru_cache(maxsize=64)
+def _format(at: int) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> float:

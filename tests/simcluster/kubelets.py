@@ -28,7 +28,7 @@ from simcluster.tokens import TokenIssuer
 
 Object = dict[str, Any]
 NODE = "simcluster-node"
-BINDINGS = [("shell:1", ("sh", "-c")), ("python:1", ("python", "-c"))]
+BINDINGS = [("shell:1", ("sh", "-c")), ("python:1", ("python", "-c")), ("idle:1", ("status-only",))]
 
 
 @dataclass

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,16 @@ def pod(name: str, node: str) -> dict[str, Any]:
     metadata = {"name": name, "labels": {"app": "said"}}
     spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def replicated(name: str, replicas: int, image: str) -> dict[str, Any]:
+    """A Deployment."""
+    spec: dict[str, Any] = {"containers": [{"name": "c", "image": image}]}
+    template = {"metadata": {"labels": {"app": name}}, "spec": spec}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +87,43 @@ def test_logs_and_commands_go_to_the_node_of_the_pod(three: simcluster.Cluster) 
         assert status["hostIP"] == node["status"]["addresses"][0]["address"]
         assert kubectl(three, "logs", name) == f"on {node['metadata']['name']}\n"
         assert kubectl(three, "exec", name, "--", "echo", "hello") == "hello\n"
+
+
+@needs_kubectl
+def test_nodes_without_processes_take_any_image() -> None:
+    """Pods of an image that nobody knows run there, with addresses of the nodes' own ranges; no node has processes."""
+    with simcluster.Cluster(nodes=0, status_only_nodes=20) as cluster:
+        kubectl(cluster, "create", "-f", "-", given=[replicated("app", 100, "nobody/knows:1")])
+        kubectl(cluster, "rollout", "status", "deployment/app", "--timeout=60s")
+        nodes = {each["metadata"]["name"]: each for each in items(cluster, "nodes")}
+        pods = items(cluster, "pods")
+        assert (len(nodes), len({each["status"]["podIP"] for each in pods})) == (20, 100)
+        # What belongs together is spread evenly.
+        counts = Counter(each["spec"]["nodeName"] for each in pods)
+        assert set(counts.values()) == {5}
+        for each in pods:
+            network = ipaddress.ip_network(nodes[each["spec"]["nodeName"]]["spec"]["podCIDR"])
+            assert ipaddress.ip_address(each["status"]["podIP"]) in network
+        kubectl(cluster, "delete", "deployment/app")
+        kubectl(cluster, "wait", "--for=delete", "pod", "--all", "--timeout=60s")
+
+
+@needs_kubectl
+def test_beside_nodes_with_processes_they_must_be_asked_for() -> None:
+    """A taint keeps pods on the nodes that can run them; a toleration and the label lead to the others."""
+    with simcluster.Cluster(IMAGES, nodes=1, status_only_nodes=2) as cluster:
+        there = replicated("there", 2, "nobody/knows:1")
+        there["spec"]["template"]["spec"] |= {
+            "tolerations": [{"key": "simcluster/status-only", "operator": "Exists"}],
+            "nodeSelector": {"simcluster/status-only": "true"},
+        }
+        here = replicated("here", 2, "shell:1")
+        here["spec"]["template"]["spec"]["containers"][0]["args"] = ["exec sleep 600"]
+        kubectl(cluster, "create", "-f", "-", given=[there, here])
+        for name in ("there", "here"):
+            kubectl(cluster, "rollout", "status", f"deployment/{name}", "--timeout=60s")
+        nodes = {
+            name: {each["spec"]["nodeName"] for each in items(cluster, "pods", "-l", f"app={name}")}
+            for name in ("here", "there")
+        }
+        assert nodes == {"here": {"simcluster-node"}, "there": {"simcluster-node-2", "simcluster-node-3"}}
