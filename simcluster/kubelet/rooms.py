@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NEW_MOUNTS, NEW_NAMES, NEW_USERS, NEW_NETWORK = 0x00020000, 0x04000000, 0x10000000, 0x40000000
 _READ_ONLY, _REMOUNT, _BIND, _MOVE, _RECURSIVE = 0x1, 0x20, 0x1000, 0x2000, 0x4000
@@ -44,6 +45,11 @@ class Room:
     stage: str = ""  # an empty directory of its own, to put mount points together in
     mounts: tuple[Mount, ...] = ()
     beside: int | None = None
+
+
+def read_room(written: dict[str, Any]) -> Room:
+    """A room from its fields, as they come in a request."""
+    return Room(**written | {"mounts": tuple(Mount(**each) for each in written["mounts"])})
 
 
 def _check(result: int, what: str) -> None:

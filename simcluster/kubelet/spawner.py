@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from simcluster.kubelet import interpreter
+from simcluster.kubelet.rooms import Room
 
 _LOG = logging.getLogger(__name__)
 _PYTHONS = frozenset({"python", "python3", sys.executable})
@@ -89,11 +90,18 @@ class Child:
         return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
-def resolve(argv: Sequence[str], environment: Mapping[str, str], cwd: Path) -> list[str]:
-    """The argv with its program as a path: Python means this interpreter. StartFailed if there is none."""
+def resolve(
+    argv: Sequence[str], environment: Mapping[str, str], cwd: Path, *, is_furnished: bool = False
+) -> list[str]:
+    """The argv with its program as a path: Python means this interpreter. StartFailed if there is none.
+
+    `is_furnished`: a path may lead to what is mounted in the room alone, and is left for the start itself.
+    """
     name = argv[0]
     if name in _PYTHONS:
         return [sys.executable, *argv[1:]]
+    if is_furnished and name.startswith("/"):
+        return list(argv)
     found = shutil.which(
         name if "/" not in name else str(cwd / name), path=environment.get("PATH", os.defpath)
     )
@@ -112,6 +120,7 @@ class Spawner:
     preload: Sequence[str] = ()
     stderr: int | None = None  # a descriptor for what the zygote itself has to say
     unfit: frozenset[str] = frozenset()
+    mount_obstacle: str | None = None  # why nothing can be mounted in rooms; known once it has started
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _control: socket.socket | None = None
     _process: asyncio.subprocess.Process | None = None
@@ -148,14 +157,16 @@ class Spawner:
         *,
         declared: Mapping[str, str] | None = None,
         tty: bool = False,
+        room: Room | None = None,
+        network: int | None = None,
     ) -> Child:
         """Start `argv` with these three standard streams, which stay the caller's to close.
 
         `declared` is the part of the environment that the user asked for; it decides whether a Python program
-        can be
-        forked. Raises StartFailed with the reason, SpawnerEnded if the zygote is gone.
+        can be forked. `room` is what it is to see, `network` a descriptor of its network namespace.
+        Raises StartFailed with the reason, SpawnerEnded if the zygote is gone.
         """
-        command = resolve(argv, environment, cwd)
+        command = resolve(argv, environment, cwd, is_furnished=room is not None and bool(room.mounts))
         program = None
         if command[0] == sys.executable:
             program = interpreter.parse(command, {} if declared is None else declared)
@@ -166,10 +177,12 @@ class Spawner:
         request = {
             "operation": "start", "number": child.number, "argv": command, "environment": dict(environment),
             "cwd": str(cwd), "tty": tty, "program": None if program is None else asdict(program),
+            "room": None if room is None else asdict(room),
         }  # fmt: skip
         # Our own copies: the caller may close its own, should it be cancelled, before the queue has come to
         # them.
-        self._descriptors[child.number] = tuple(os.dup(stream) for stream in streams)
+        passed = streams if network is None else (*streams, network)
+        self._descriptors[child.number] = tuple(os.dup(each) for each in passed)
         self.request(request)
         await asyncio.shield(child.started)
         return child
@@ -235,6 +248,7 @@ class Spawner:
     def _take_report(self, report: dict[str, Any]) -> None:
         if "ready" in report:
             self.unfit = frozenset(report["unfit"])
+            self.mount_obstacle = report["mounts"]
             for module in self.unfit:
                 _LOG.warning(
                     "module %s starts a thread when it is imported; its pods start without a fork", module
@@ -245,9 +259,9 @@ class Spawner:
         child = self._children[report["number"]]
         if "pid" in report:
             child.started.set_result(report["pid"])
-        elif "errno" in report:
+        elif "problem" in report:
             del self._children[child.number]
-            child.started.set_exception(StartFailed(f"fork/exec: {os.strerror(report['errno'])}"))
+            child.started.set_exception(StartFailed(f"fork/exec: {report['problem']}"))
         else:
             del self._children[child.number]
             child.ended.set_result(report["status"])

@@ -33,9 +33,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simcluster.kubelet import descent, interpreter
+from simcluster.kubelet import descent, interpreter, rooms
 
-_DESCRIPTORS = 4  # stdin, stdout, stderr, and the file that holds the request
+_DESCRIPTORS = 5  # stdin, stdout, stderr, maybe a network namespace, and the file that holds the request
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Python ignores these; other programs expect the default.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -79,6 +79,8 @@ def _become_child(zygote: _Zygote, request: dict[str, Any], descriptors: list[in
         held.close()
     for target, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, target)
+    if request["room"] is not None:
+        rooms.furnish(rooms.read_room(request["room"]), descriptors[3] if len(descriptors) > 3 else None)
     for descriptor in descriptors:
         os.close(descriptor)
     if request["tty"]:
@@ -93,15 +95,20 @@ def _become_child(zygote: _Zygote, request: dict[str, Any], descriptors: list[in
 
 
 def _execute(argv: list[str], problem: int) -> None:
-    """Replace this process by the program; writes the error number to `problem` when that fails."""
+    """Replace this process by the program; writes why to `problem` when that fails."""
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         os.execve(argv[0], argv, os.environ)  # noqa: S606 -- the program of the pod, as an argument list
     except OSError as error:
-        os.write(problem, str(error.errno).encode())
-        os._exit(127)
+        _give_up(error, problem)
+
+
+def _give_up(error: OSError, problem: int) -> None:
+    text = error.strerror if error.strerror is not None else str(error)
+    os.write(problem, text.encode())
+    os._exit(127)
 
 
 def _start(zygote: _Zygote, request: dict[str, Any], descriptors: list[int]) -> interpreter.Program | None:
@@ -118,18 +125,19 @@ def _start(zygote: _Zygote, request: dict[str, Any], descriptors: list[int]) -> 
         try:
             _become_child(zygote, request, descriptors, parent)
         except OSError as error:
-            os.write(problem, str(error.errno).encode())
-            os._exit(127)
+            _give_up(error, problem)
         if program is None:
             _execute(request["argv"], problem)
         os.close(problem)
         return program
     os.close(problem)
-    failure = os.read(outcome, 16)  # ends when the program runs, or with the reason why it does not
+    failure = os.read(
+        outcome, select.PIPE_BUF
+    )  # ends when the program runs, or with the reason why it does not
     os.close(outcome)
     if failure:
         os.waitpid(pid, 0)
-        zygote.report(number=request["number"], errno=int(failure))
+        zygote.report(number=request["number"], problem=failure.decode())
     else:
         zygote.numbers[pid] = request["number"]
         zygote.report(number=request["number"], pid=pid)
@@ -225,6 +233,15 @@ def _parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _find_mounts() -> str | None:
+    """Enter a mount namespace, in which pods can have theirs; why not, if it can not be had."""
+    try:
+        rooms.own_mounts()
+    except OSError as error:
+        return str(error)
+    return None
+
+
 def main() -> None:
     """Preload, serve, and end with all descendants; in a child: run its program."""
     options = _parse_options()
@@ -235,12 +252,13 @@ def main() -> None:
     control = socket.socket(fileno=options.control)
     control.set_inheritable(False)
     descent.adopt_orphans()
+    mounts = _find_mounts()
     zygote = _Zygote(control, _listen_for_signals())
     gc.collect()
     gc.freeze()
     program = None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        zygote.report(ready=True, unfit=options.unfit)
+        zygote.report(ready=True, unfit=options.unfit, mounts=mounts)
         program = serve(zygote)
     if program is None:
         descent.kill_descendants()

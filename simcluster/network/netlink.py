@@ -125,9 +125,7 @@ class Netlink:
     def ask(self, messages: Sequence[Message]) -> None:
         """Have all of them done, in order; OSError names the first that was refused."""
         packed = b"".join(
-            struct.pack(
-                "=IHHII", 16 + len(each.body), each.kind, each.flags | _REQUEST | _ACK, number, 0
-            )
+            struct.pack("=IHHII", 16 + len(each.body), each.kind, each.flags | _REQUEST | _ACK, number, 0)
             + each.body
             for number, each in enumerate(messages)
         )

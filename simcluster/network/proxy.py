@@ -1,10 +1,9 @@
 """ClusterIPs: keeps Envoy's routes in step with Services and their EndpointSlices.
 
-The rules it keeps: a cluster without a Service that has endpoints runs no proxy; the first change is followed
-at once and later ones at most once per `proxy_min_interval_s`, as kube-proxy does. An address that can not be
+The rules it keeps: a cluster without a Service that has endpoints runs no proxy; an address that can not be
 bound is told as an event of its Service, and the others work.
 
-Which endpoints are usable is decided in `routes`.
+Which endpoints are usable is decided in `routes`, when changes are followed in `following`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,14 @@ import errno
 import logging
 import os
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from simcluster.controllers.loop import Context
 from simcluster.kubelet.spawner import Child, Spawner
 from simcluster.network.envoy import Envoy
-from simcluster.network.observed import Name, Observed
+from simcluster.network.following import Following
+from simcluster.network.observed import Name
 from simcluster.network.routes import Route, find_routes
 
 _log = logging.getLogger(__name__)
@@ -29,24 +30,20 @@ class ServiceProxy:
     """Runs from `start` to `stop`; the Envoy process is started when it is first needed."""
 
     def __init__(self, context: Context, spawner: Spawner, directory: Path) -> None:
-        self._profile = context.profile
-        self._call_later = context.call_later
         self._recorder = context.recorder("kube-proxy")
         self._spawner = spawner
         self._directory = directory
-        self._observed = Observed(context.informers, context.call_later, context.profile.proxy_sync_s)
+        self._following = Following(context, self._sync)
+        self._observed = self._following.observed
         self._envoy: Envoy | None = None
         self._routes: dict[Name, list[Route]] = {}
         self._written: list[Route] = []
         self._obstacles: dict[str, str | None] = {}  # by the name of a route
-        self._changed: set[Name] = set()
-        self._scheduled = False
-        self._synced_at: float | None = None
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Follow Services from now on."""
-        self._observed.notice(self._on_change)
+        self._following.start()
 
     async def stop(self) -> None:
         """Follow no more; the process ends with all others."""
@@ -54,22 +51,8 @@ class ServiceProxy:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    def _on_change(self, name: Name) -> None:
-        self._changed.add(name)
-        if self._scheduled:
-            return
-        self._scheduled = True
-        loop = asyncio.get_running_loop()
-        wait_s = 0.0
-        if self._synced_at is not None:
-            wait_s = max(0.0, self._synced_at + self._profile.proxy_min_interval_s - loop.time())
-        # Never at once: changes that come in one turn of the loop are one sync.
-        self._call_later(wait_s, self._sync)
-
-    def _sync(self) -> None:
-        self._scheduled = False
-        self._synced_at = asyncio.get_running_loop().time()
-        for name in self._changed:
+    def _sync(self, changed: Collection[Name]) -> None:
+        for name in changed:
             service = self._observed.service(name)
             routes = [] if service is None else find_routes(service, self._observed.slices(name))
             self._routes[name] = [route for route in routes if self._can_bind(route)]
@@ -79,7 +62,6 @@ class ServiceProxy:
                 self._obstacles = {
                     key: why for key, why in self._obstacles.items() if not key.startswith(gone)
                 }
-        self._changed.clear()
         wanted = [route for routes in self._routes.values() for route in routes]
         if wanted == self._written:
             return
