@@ -41,10 +41,10 @@ class DnsServer:
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
 
-    async def start(self, address: str) -> int:
-        """Listen at `address` and return the port, which is free for both UDP and TCP."""
+    async def start(self, address: str, port: int = 0) -> int:
+        """Listen at `address` and return the port, which for 0 is one that is free for both UDP and TCP."""
         loop = asyncio.get_running_loop()
-        tcp, udp = _bind_pair(address)
+        tcp, udp = _bind_pair(address, port)
         self._tcp = await asyncio.start_server(self._serve_tcp, sock=tcp)
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         port: int = udp.getsockname()[1]
@@ -160,13 +160,13 @@ def _as_rr(record: Record, name: object, ttl: int, share: int) -> dnslib.RR:
     return dnslib.RR(name, getattr(dnslib.QTYPE, record.type), rdata=rdata, ttl=ttl)
 
 
-def _bind_pair(address: str) -> tuple[socket.socket, socket.socket]:
-    """A TCP and a UDP socket on the same free port, which the kernel chooses."""
-    for _ in range(_TRIES):
+def _bind_pair(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A TCP and a UDP socket on the same port, which for 0 the kernel chooses."""
+    for _ in range(1 if port else _TRIES):
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            tcp.bind((address, 0))
+            tcp.bind((address, port))
             udp.bind(tcp.getsockname())
         except OSError as error:
             tcp.close()
@@ -177,4 +177,7 @@ def _bind_pair(address: str) -> tuple[socket.socket, socket.socket]:
         for each in (tcp, udp):
             each.settimeout(0)
         return tcp, udp
-    raise OSError(errno.EADDRINUSE, f"no port of {address} is free for both UDP and TCP after {_TRIES} tries")
+    raise OSError(
+        errno.EADDRINUSE,
+        f"no port of {address} is free for both UDP and TCP (asked for {port}, {_TRIES} tries)",
+    )

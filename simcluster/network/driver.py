@@ -1,12 +1,13 @@
 """What a cluster asks of its network, whoever provides it.
 
 The rule it keeps: a pod has an address of its own that no other pod had lately; a Service has another;
-connections to a Service follow its EndpointSlices. `loopback` provides it with 127.0.0.0/8 and no privilege.
+connections to a Service follow its EndpointSlices. `loopback` provides it with 127.0.0.0/8 and no privilege,
+`namespace` with a network namespace for each pod.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,32 @@ class Network(Protocol):
     @property
     def environment(self) -> Mapping[str, str]:
         """What every pod's environment has to say for the network to work."""
+        ...
+
+    @property
+    def resolver(self) -> str | None:
+        """The DNS server for the pods' resolv.conf; None where DNS can not be on port 53."""
+        ...
+
+    def attach(self, address: str) -> int | None:
+        """A descriptor of the network namespace of a pod at that address, until `detach`; None if it shares
+        this machine's.
+        """
+        ...
+
+    def detach(self, address: str) -> None:
+        """The pod is gone."""
+        ...
+
+    async def silence(self, addresses: Collection[str]) -> None:
+        """Have all packets from and to these addresses vanish, without FIN or RST, as those of a dead node.
+
+        Does nothing on a network that can not.
+        """
+        ...
+
+    async def thaw(self, addresses: Collection[str]) -> None:
+        """Let these addresses be heard again; connections that outlasted the silence go on."""
         ...
 
     async def start(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from simcluster.controllers.loop import Context
@@ -30,6 +30,7 @@ class LoopbackNetwork:
         self._block = block
         self.service_addresses = service_pool(block)
         self.environment: Mapping[str, str] = {}
+        self.resolver: str | None = None
         self._dns: DnsServer | None = None
         self._proxy: ServiceProxy | None = None
 
@@ -53,6 +54,19 @@ class LoopbackNetwork:
         _log.info("DNS at %s", authority)
         self.environment = {"GRPC_DNS_AUTHORITY": authority}
         self._proxy.start()
+
+    def attach(self, address: str) -> int | None:  # noqa: ARG002 -- nothing has to be made for it
+        """Pods share this machine's network."""
+        return None
+
+    def detach(self, address: str) -> None:
+        """Nothing was made for it."""
+
+    async def silence(self, addresses: Collection[str]) -> None:
+        """Nothing: the addresses are this machine's own, and its kernel answers for them."""
+
+    async def thaw(self, addresses: Collection[str]) -> None:
+        """Nothing, as above."""
 
     async def stop(self) -> None:
         """Serve them no more and give the addresses back."""

@@ -8,14 +8,15 @@ absent condition counts as ready and serving.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Object = dict[str, Any]
 Address = tuple[str, int]
 
-# Pods get the API server's own address; nothing else has a reason to go by this Service.
+# On the loopback network pods get the API server's own address; nothing else has a reason to go by this Service.
 _NOT_PROXIED = ("default", "kubernetes")
+_AFFINITY_S = 10800  # the API's default
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,27 +28,35 @@ class Route:
     address: str
     port: int
     backends: tuple[Address, ...]
+    protocol: str = "TCP"
+    affinity_s: int | None = None  # how long a client keeps its endpoint; None without session affinity
 
     @property
     def name(self) -> str:
         """What names this route for as long as its Service has this address and port."""
-        return f"{self.namespace}/{self.service}/{self.address}:{self.port}"
-
-
-def has_cluster_ip(service: Object) -> bool:
-    """Whether connections to the Service are proxied at all."""
-    metadata, spec = service["metadata"], service["spec"]
-    if (metadata["namespace"], metadata["name"]) == _NOT_PROXIED or spec.get("type") == "ExternalName":
-        return False
-    return spec.get("clusterIP") not in (None, "", "None")
+        suffix = "" if self.protocol == "TCP" else f"/{self.protocol}"
+        return f"{self.namespace}/{self.service}/{self.address}:{self.port}{suffix}"
 
 
 def find_routes(service: Object, slices: Iterable[Object]) -> list[Route]:
-    """One route per TCP port of a Service that has a cluster IP; backends are sorted, and may be none."""
-    if not has_cluster_ip(service):
+    """What a proxy of the loopback network serves: TCP, and not the API server, whose address pods are given."""
+    metadata = service["metadata"]
+    if (metadata["namespace"], metadata["name"]) == _NOT_PROXIED:
+        return []
+    return [
+        replace(route, affinity_s=None)
+        for route in find_all_routes(service, slices)
+        if route.protocol == "TCP"
+    ]
+
+
+def find_all_routes(service: Object, slices: Iterable[Object]) -> list[Route]:
+    """One route per port of a Service that has a cluster IP; backends are sorted, and may be none."""
+    metadata, spec = service["metadata"], service["spec"]
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
         return []
     slices = list(slices)
-    metadata, spec = service["metadata"], service["spec"]
+    affinity_s = _find_affinity(spec)
     return [
         Route(
             metadata["namespace"],
@@ -55,10 +64,19 @@ def find_routes(service: Object, slices: Iterable[Object]) -> list[Route]:
             spec["clusterIP"],
             port["port"],
             find_backends(slices, port.get("name", "")),
+            port.get("protocol", "TCP"),
+            affinity_s,
         )
         for port in spec.get("ports", ())
-        if port.get("protocol", "TCP") == "TCP"
+        if port.get("protocol", "TCP") in ("TCP", "UDP")
     ]
+
+
+def _find_affinity(spec: Object) -> int | None:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return None
+    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    return _AFFINITY_S if seconds is None else int(seconds)
 
 
 def find_backends(slices: Iterable[Object], port_name: str) -> tuple[Address, ...]:

@@ -1,0 +1,92 @@
+"""The network of namespaces: each pod in its own, with an address of 10.244.0.0/16.
+
+The rules it keeps are `driver`'s. Servers that bind all addresses, and ports below 1024, work unchanged; DNS
+is on port 53 of 10.96.0.10 and the API on port 443 of 10.96.0.1; ClusterIPs are rules of the kernel. What
+differs from a real network: nobody outside the cluster reaches a pod but through the API, and no pod reaches
+anything outside.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping
+
+from simcluster.controllers.loop import Context
+from simcluster.network.addresses import Pool
+from simcluster.network.dns import DnsServer
+from simcluster.network.driver import Place
+from simcluster.network.fabric import API_ADDRESS, DNS_ADDRESS, Fabric, node_address
+from simcluster.network.kernel import KernelProxy
+from simcluster.network.observed import Observed
+
+_DNS_PORT = 53
+_PODS, _SERVICES = "10.244", "10.96"
+_MOST_NODES = 250
+
+
+class NamespaceNetwork:
+    """A `driver.Network` over a fabric that this process is in."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self.service_addresses = Pool(_SERVICES, range(256))
+        self.service_addresses.allocate(DNS_ADDRESS)
+        self.environment: Mapping[str, str] = {}
+        self.resolver: str | None = DNS_ADDRESS
+        self._dns: DnsServer | None = None
+        self._proxy: KernelProxy | None = None
+
+    def place(self, index: int, count: int) -> Place:
+        """The place of one of `count` nodes; ValueError for more than there is room for."""
+        if count > _MOST_NODES:
+            raise ValueError(
+                f"{count} nodes: the namespace network has room for {_MOST_NODES}\n"
+                "  nodes that run no processes need none of it: --status-only-nodes N"
+            )
+        if index > 0:
+            self._fabric.add_node(node_address(index))
+        pods = Pool(_PODS, range(index, index + 1))
+        pods.allocate(f"{_PODS}.{index}.1")  # a real node's own address on its pods' side
+        return Place(node_address(index), f"{_PODS}.{index}.0/24", pods)
+
+    def follow(self, context: Context) -> None:
+        """Take Services and slices from this cluster."""
+        observed = Observed(context.informers, context.call_later, context.profile.dns_sync_s)
+        self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
+        self._proxy = KernelProxy(context)
+
+    async def start(self) -> None:
+        """Serve names and Services."""
+        if self._dns is None or self._proxy is None:
+            raise RuntimeError("the network follows no cluster yet; call follow() before start()")
+        await self._dns.start(DNS_ADDRESS, _DNS_PORT)
+        self._proxy.start()
+
+    async def stop(self) -> None:
+        """Serve them no more."""
+        if self._proxy is not None:
+            await self._proxy.stop()
+        if self._dns is not None:
+            await self._dns.stop()
+        self._fabric.close()
+
+    def attach(self, address: str) -> int | None:
+        """The namespace of a pod at that address."""
+        return self._fabric.attach(address)
+
+    def detach(self, address: str) -> None:
+        """The pod is gone."""
+        self._fabric.detach(address)
+
+    async def silence(self, addresses: Collection[str]) -> None:
+        """Have all packets from and to these addresses vanish."""
+        if self._proxy is not None:
+            await self._proxy.silence(addresses)
+
+    async def thaw(self, addresses: Collection[str]) -> None:
+        """Let these addresses be heard again."""
+        if self._proxy is not None:
+            await self._proxy.thaw(addresses)
+
+
+__all__ = ["API_ADDRESS", "NamespaceNetwork"]
