@@ -36,6 +36,7 @@ _NO_CLUSTER = "needs a cluster: run pytest --k8s"
 _TOO_SLOW = "slow: run pytest --k8s --k8s-slow"
 _SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
+_NETWORK: pytest.StashKey[Choice | None] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -48,6 +49,13 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "version",
         {"metavar": "VERSION", "help": "version of Kubernetes, e.g. v1.36.3 (of the node image, with kind)"},
+    ),
+    (
+        "network",
+        {
+            "metavar": "NETWORK",
+            "help": "of a simulated cluster: loopback (default), namespace, auto (namespace where it works)",
+        },
     ),
     ("report", {"metavar": "DIR", "help": "folder for report.json and history.jsonl (default: k8s-report)"}),
     (
@@ -128,6 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "  take --k8s-backend kind; or start `python -m simcluster up` and take --k8s-backend kubeconfig"
         )
     config.stash[_SETTINGS], config.stash[_CHOICE] = settings, choice
+    config.stash[_NETWORK] = clusters.choose_network(choice, settings)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
@@ -136,7 +145,9 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
     if choice is None or settings is None:
         return None
     version = "" if settings.kubernetes_version is None else f", Kubernetes {settings.kubernetes_version}"
-    return [f"k8s: {choice.backend}{version} ({choice.reason}), report in {settings.report}"]
+    lines = [f"k8s: {choice.backend}{version} ({choice.reason}), report in {settings.report}"]
+    network = config.stash.get(_NETWORK, None)
+    return lines if network is None else [*lines, f"k8s: network {network.backend} ({network.reason})"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,6 +15,7 @@ from harness.errors import SettingsError, suggest
 
 AUTO = "auto"
 BACKENDS = (AUTO, "sim", "kind", "kubeconfig")
+NETWORKS = (AUTO, "loopback", "namespace")
 DEFAULT_REPORT = "k8s-report"
 
 
@@ -30,6 +31,7 @@ class Settings:
     is_kept: bool
     context: str | None
     is_slow_included: bool
+    network: str | None = None  # of a simulated cluster
 
 
 def read(lookup: Callable[[str], object]) -> Settings:
@@ -72,7 +74,25 @@ def read(lookup: Callable[[str], object]) -> Settings:
         is_kept=_flag(lookup, "keep"),
         context=context,
         is_slow_included=_flag(lookup, "slow"),
+        network=_network(lookup, backend),
     )
+
+
+def _network(lookup: Callable[[str], object], backend: str) -> str | None:
+    network = _text(lookup, "network")
+    if network is None:
+        return None
+    if network not in NETWORKS:
+        hints = suggest(network, NETWORKS, what="networks")
+        raise SettingsError(
+            "\n".join([f'--k8s-network: unknown network "{network}"', *(f"  {hint}" for hint in hints)])
+        )
+    if backend not in (AUTO, "sim"):
+        raise SettingsError(
+            f"--k8s-network {network}: goes with a simulated cluster, not with {backend}\n"
+            "  leave --k8s-network out, or take --k8s-backend sim"
+        )
+    return network
 
 
 def _text(lookup: Callable[[str], object], name: str) -> str | None:

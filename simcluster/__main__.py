@@ -42,6 +42,12 @@ def up(
             min=0, max=8192, help="How many further nodes run no processes: their pods are status only."
         ),
     ] = 0,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="loopback, namespace (a network namespace for each pod), or auto: namespace where it works."
+        ),
+    ] = "loopback",
     slice_size: Annotated[
         int, typer.Option(min=1, max=1000, help="Endpoints in an EndpointSlice, at most.")
     ] = 2,
@@ -60,6 +66,7 @@ def up(
     # Not at the top: `--help` and wrong options need none of it.
     from simcluster import profile as profiles
     from simcluster.kubelet.images import Images, parse_binding
+    from simcluster.network.choice import check
     from simcluster.up import Options, choose_version, run
 
     try:
@@ -67,7 +74,7 @@ def up(
             images=Images.bind(parse_binding(each) for each in image or ()),
             version=choose_version(kubernetes_version),
             profile=profiles.choose(profile).name,
-            nodes=nodes, status_only_nodes=status_only_nodes, slice_size=slice_size,
+            nodes=nodes, status_only_nodes=status_only_nodes, network=check(network), slice_size=slice_size,
             kubeconfig=kubeconfig, directory=directory, seed=seed, port=port,
             ready_fd=ready_fd, parent=parent,
         )  # fmt: skip
@@ -80,6 +87,15 @@ def up(
         print(f"simcluster: {error}", file=sys.stderr)  # noqa: T201 -- a command's word
         raise typer.Exit(1) from error
     raise typer.Exit(code)
+
+
+@app.command()
+def network() -> None:
+    """Say which network `--network auto` takes on this machine, and why."""
+    from simcluster.network.choice import AUTO, choose
+
+    chosen = choose(AUTO)
+    print(f"{chosen.name} ({chosen.reason})")  # noqa: T201 -- a command's word
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import random
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from simcluster import schema
 from simcluster.apiserver.bootstrap import create_bootstrap_objects, publish
+from simcluster.apiserver.entrance import Entrance
 from simcluster.apiserver.server import ApiServer, serve, write_admin_kubeconfig
 from simcluster.controllers import controllers
 from simcluster.controllers.events import Recorder
@@ -32,12 +34,16 @@ from simcluster.kubelet.kubelet import Kubelet
 from simcluster.kubelet.node import IMAGINED, measure_capacity, share_capacity
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import claim_block, imagined_place
+from simcluster.network.driver import Network
+from simcluster.network.fabric import API_ADDRESS, Fabric, node_address
 from simcluster.network.loopback import LoopbackNetwork
+from simcluster.network.namespace import NamespaceNetwork
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 
 _log = logging.getLogger(__name__)
 _NODE = "simcluster-node"
+_API_PORT, _SERVICE_PORT = 6443, 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,9 @@ class Settings:
     slice_size: int = 2
     seed: int | None = None
     port: int = 0
+    # Of a cluster with a namespace network: where this process is, and where users find the API.
+    fabric: Fabric | None = None
+    outside: socket.socket | None = None
 
 
 @dataclass(slots=True)
@@ -67,7 +76,7 @@ class Cluster:
     spawner: Spawner
     _controllers: controllers.Controllers
     _fleet: Fleet
-    _network: LoopbackNetwork
+    _network: Network
     _informers: Informers
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -90,9 +99,7 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     """Start a cluster; it answers when this returns, and its kubeconfig is written."""
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     _log.info("kubernetes %s, profile %s, seed %d", settings.version, settings.profile.name, seed)
-    # Blocks are the machine's, not the cluster's: two clusters of one seed must not want the same one first.
-    block = claim_block(random.Random())  # noqa: S311 -- spreads clusters
-    network = LoopbackNetwork(block)
+    network, entrance = _make_network(settings)
 
     def chance(part: str) -> random.Random:
         """One source of chance for each part, so that one part's use of it does not move another's."""
@@ -101,8 +108,8 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     catalogue = schema.load(settings.version)
     registry = Registry(catalogue, clock=clock, chance=chance("names"), addresses=network.service_addresses)
     create_bootstrap_objects(registry.acting_as("kube-apiserver"))
-    server = await serve(registry, port=settings.port, chance=chance("watches"))
-    publish(registry, server.host, server.port)
+    server = await serve(registry, port=settings.port, chance=chance("watches"), entrance=entrance)
+    publish(registry, *server.published)
     running = controllers.start(
         registry.acting_as("kube-controller-manager"), settings.profile, rng=chance("controllers"), clock=clock,
         ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
@@ -121,8 +128,17 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     return Cluster(server, spawner, running, fleet, network, informers)
 
 
+def _make_network(settings: Settings) -> tuple[Network, Entrance | None]:
+    if settings.fabric is not None and settings.outside is not None:
+        inside, service = (node_address(0), _API_PORT), (API_ADDRESS, _SERVICE_PORT)
+        return NamespaceNetwork(settings.fabric), Entrance(settings.outside, inside, service)
+    # Blocks are the machine's, not the cluster's: two clusters of one seed must not want the same one first.
+    block = claim_block(random.Random())  # noqa: S311 -- spreads clusters
+    return LoopbackNetwork(block), None
+
+
 def _make_fleet(
-    settings: Settings, context: Context, server: ApiServer, spawner: Spawner, network: LoopbackNetwork
+    settings: Settings, context: Context, server: ApiServer, spawner: Spawner, network: Network
 ) -> Fleet:
     pods = settings.directory / "pods"
     pods.mkdir(mode=0o700, exist_ok=True)
@@ -141,8 +157,8 @@ def _make_fleet(
         place=network.place(0, max(1, settings.nodes)),
         images=settings.images,
         directory=pods,
-        endpoint=server.endpoint,
-        api=(server.host, server.port),
+        endpoint=server.pod_endpoint,
+        api=server.pod_address,
         tokens=server.issuer,
         capacity=share_capacity(measure_capacity(pods), max(1, settings.nodes)),
         import_roots=_find_import_roots(),

@@ -44,6 +44,7 @@ class Cluster:
         directory: Path | None = None,
         nodes: int | None = None,
         status_only_nodes: int | None = None,
+        network: Literal["auto", "loopback", "namespace"] | None = None,
         slice_size: int | None = None,
         seed: int | None = None,
     ) -> None:
@@ -54,6 +55,7 @@ class Cluster:
             directory=directory,
             nodes=nodes,
             status_only_nodes=status_only_nodes,
+            network=network,
             slice_size=slice_size,
             seed=seed,
         )

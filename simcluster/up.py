@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from simcluster.assembly import Cluster, Settings, start
 from simcluster.directory import Directory, open_directory, remove_abandoned
 from simcluster.kubelet import descent
 from simcluster.kubelet.images import Images
+from simcluster.network.choice import LOOPBACK, Choice, choose
+from simcluster.network.fabric import Fabric, enter
 
 _log = logging.getLogger("simcluster")
 
@@ -35,6 +38,7 @@ class Options:
     slice_size: int
     nodes: int = 1
     status_only_nodes: int = 0
+    network: str = LOOPBACK
     kubeconfig: Path | None = None
     directory: Path | None = None
     seed: int | None = None
@@ -69,10 +73,31 @@ def run(options: Options) -> int:
     directory = open_directory(options.directory)
     try:
         _log_to(directory.path / "log")
-        return _run_loop(_serve(options, directory))
+        ground = _prepare_ground(options)
+        return _run_loop(_serve(options, directory, ground))
     finally:
         descent.kill_descendants()
         directory.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What has to be there before anything runs in this process: its network."""
+
+    choice: Choice
+    fabric: Fabric | None = None
+    outside: socket.socket | None = None
+
+
+def _prepare_ground(options: Options) -> _Ground:
+    """Choose the network and enter it; OSError if the API can not be reached at its port."""
+    choice = choose(options.network)
+    _log.info("network %s (%s)", choice.name, choice.reason)
+    if choice.name == LOOPBACK:
+        return _Ground(choice)
+    # Before this process leaves the network in which its user is.
+    outside = socket.create_server(("127.0.0.1", options.port))
+    return _Ground(choice, enter(), outside)
 
 
 def _run_loop(work: object) -> int:
@@ -89,7 +114,7 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
-async def _serve(options: Options, directory: Directory) -> int:
+async def _serve(options: Options, directory: Directory, ground: _Ground) -> int:
     descent.adopt_orphans()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,9 +123,9 @@ async def _serve(options: Options, directory: Directory) -> int:
     if options.parent is not None:
         _watch_parent(options.parent, stop.set)
     kubeconfig = directory.path / "kubeconfig" if options.kubeconfig is None else options.kubeconfig
-    cluster = await start(_settings(options, directory, kubeconfig))
+    cluster = await start(_settings(options, directory, kubeconfig, ground))
     try:
-        _announce(cluster, kubeconfig, options, sys.stdout)
+        _announce(cluster, kubeconfig, options, ground.choice, sys.stdout)
         cluster.prepare()
         return await _wait(cluster, stop)
     finally:
@@ -108,7 +133,7 @@ async def _serve(options: Options, directory: Directory) -> int:
         await cluster.stop()
 
 
-def _settings(options: Options, directory: Directory, kubeconfig: Path) -> Settings:
+def _settings(options: Options, directory: Directory, kubeconfig: Path, ground: _Ground) -> Settings:
     return Settings(
         directory=directory.path,
         kubeconfig=kubeconfig.absolute(),
@@ -120,6 +145,8 @@ def _settings(options: Options, directory: Directory, kubeconfig: Path) -> Setti
         slice_size=options.slice_size,
         seed=options.seed,
         port=options.port,
+        fabric=ground.fabric,
+        outside=ground.outside,
     )
 
 
@@ -145,7 +172,7 @@ def _watch_parent(parent: int, end: Callable[[], None]) -> None:
         end()
 
 
-def _announce(cluster: Cluster, kubeconfig: Path, options: Options, out: TextIO) -> None:
+def _announce(cluster: Cluster, kubeconfig: Path, options: Options, choice: Choice, out: TextIO) -> None:
     """Say that the cluster answers: to a program by its pipe, to a person in words."""
     _log.info("ready at %s", cluster.server.url)
     if options.ready_fd is not None:
@@ -155,6 +182,7 @@ def _announce(cluster: Cluster, kubeconfig: Path, options: Options, out: TextIO)
     known = ", ".join(sorted(options.images.given))
     lines = [
         f"Kubernetes {options.version}, simulated, at {cluster.server.url}",
+        f"network: {choice.name} ({choice.reason})",
         f"images: {known if known else 'none; bind one with --image NAME=COMMAND'}",
         "",
         f"  export KUBECONFIG={kubeconfig.absolute()}",

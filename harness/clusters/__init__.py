@@ -44,7 +44,7 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The backend that a run uses, and why."""
+    """The backend (or the network of one) that a run uses, and why."""
 
     backend: str
     reason: str
@@ -65,6 +65,15 @@ def choose(settings: Settings) -> Choice:
     return Choice("kind", "auto: kind is on PATH and a Docker engine answers")
 
 
+def choose_network(choice: Choice, settings: Settings) -> Choice | None:
+    """The network of a simulated cluster, and why; None for other backends."""
+    if choice.backend != "sim":
+        return None
+    from harness.clusters.simulated import choose_network
+
+    return Choice(*choose_network(settings.network))
+
+
 def make(choice: Choice, settings: Settings, lease: Lease) -> Cluster:
     """The cluster of a choice, not yet started."""
     if choice.backend == "sim":
@@ -72,7 +81,7 @@ def make(choice: Choice, settings: Settings, lease: Lease) -> Cluster:
             SimulatedCluster,
         )  # the simulation is an extra that may be missing
 
-        return SimulatedCluster(settings.kubernetes_version, lease)
+        return SimulatedCluster(settings.kubernetes_version, settings.network, lease)
     if choice.backend == "kind":
         from harness.clusters.kind import KindCluster
 

@@ -6,15 +6,32 @@ else goes through its API like anybody's.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.clusters import Say
 from harness.clusters.leases import Lease
 from harness.errors import ClusterError
 from harness.images import Image
+from harness.settings import AUTO
 
 DEFAULT_VERSION = "v1.36"
+_LOOPBACK = "loopback"
+
+
+def choose_network(wanted: str | None) -> tuple[str, str]:
+    """The network for what was asked for, and why. `auto` is tried by the simulation, in a process of its own."""
+    if wanted is None:
+        return _LOOPBACK, "the default"
+    if wanted != AUTO:
+        return wanted, "asked for"
+    command = [sys.executable, "-m", "simcluster", "network"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    name, _, reason = said.partition(" ")
+    return (name, reason.strip("()")) if name else (_LOOPBACK, "auto: the simulation could not be asked")
 
 
 class SimulatedCluster:
@@ -23,10 +40,11 @@ class SimulatedCluster:
     backend = "sim"
     context: str | None = None
 
-    def __init__(self, version: str | None, lease: Lease) -> None:
+    def __init__(self, version: str | None, network: str | None, lease: Lease) -> None:
         self.name = lease.prefix
         self.kubeconfig = Path()
         self._version = DEFAULT_VERSION if version is None else version
+        self._network: Any = network
         self._lease = lease
         self._cluster: object | None = None
 
@@ -42,8 +60,9 @@ class SimulatedCluster:
         commands = {image.name: image.command for image in images if image.command is not None}
         folder = self._lease.folder()
         cluster = simcluster.Cluster(
-            images=commands, kubernetes_version=self._version, profile="faithful", directory=folder
-        )
+            images=commands, kubernetes_version=self._version, profile="faithful", directory=folder,
+            network=self._network,
+        )  # fmt: skip
         self._cluster = cluster
         try:
             cluster.start()

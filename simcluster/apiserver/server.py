@@ -25,6 +25,7 @@ from simcluster.apiserver.bodies import LARGEST
 from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call, Kubelet
 from simcluster.apiserver.documents import Documents
+from simcluster.apiserver.entrance import Entrance
 from simcluster.apiserver.objects import Objects
 from simcluster.apiserver.pod_writes import PodWrites
 from simcluster.apiserver.reviews import Reviews
@@ -76,6 +77,7 @@ class ApiServer:
         self.issuer = issuer
         self.host = ""
         self.port = 0
+        self._entrance: Entrance | None = None
         self._callers = Callers(registry, issuer)
         self._roles = RegistryRoles(registry)
         self._objects = Objects(registry)
@@ -99,6 +101,22 @@ class ApiServer:
         return {"url": self.url, "authority": self.authority.certificate}
 
     @property
+    def published(self) -> tuple[str, int]:
+        """Where the Service `kubernetes` leads."""
+        return (self.host, self.port) if self._entrance is None else self._entrance.inside
+
+    @property
+    def pod_address(self) -> tuple[str, int]:
+        """Where pods find it."""
+        return (self.host, self.port) if self._entrance is None else self._entrance.service
+
+    @property
+    def pod_endpoint(self) -> kubeconfigs.Endpoint:
+        """The same as in a kubeconfig."""
+        host, port = self.pod_address
+        return {"url": f"https://{host}:{port}", "authority": self.authority.certificate}
+
+    @property
     def kubelet(self) -> Kubelet | None:
         """Who is asked for logs and commands; may be set once the node runs."""
         return self._streams.kubelet
@@ -107,9 +125,10 @@ class ApiServer:
     def kubelet(self, kubelet: Kubelet | None) -> None:
         self._streams.kubelet = kubelet
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one."""
+    async def start(self, host: str, port: int, entrance: Entrance | None = None) -> None:
+        """Listen; port 0 takes a free one. With an `entrance`, listen there."""
         self.host = host
+        self._entrance = entrance
         server = web.Server(
             self.handle,
             request_factory=_make_request,
@@ -119,14 +138,12 @@ class ApiServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING_S)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner,
-            host,
-            port,
-            ssl_context=self._tls(),
-            reuse_address=True,
-        )
-        await site.start()
+        tls = self._tls()
+        if entrance is None:
+            await web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_address=True).start()
+        else:
+            await web.SockSite(self._runner, entrance.outside, ssl_context=tls).start()
+            await web.TCPSite(self._runner, *entrance.inside, ssl_context=tls, reuse_address=True).start()
         self.port = self._runner.addresses[0][1]
         self._documents.address = f"{host}:{self.port}"
 
@@ -145,8 +162,10 @@ class ApiServer:
         return datetime.datetime.fromtimestamp(self.registry.clock(), datetime.UTC)
 
     def _tls(self) -> ssl.SSLContext:
-        addresses = sorted({self.host, "127.0.0.1"} - {"localhost"})
-        return make_tls(self.authority, self.authority.issue_server(_NAMES, addresses, self._now()))
+        addresses = {self.host, "127.0.0.1"} - {"localhost"}
+        if self._entrance is not None:
+            addresses |= {self._entrance.inside[0], self._entrance.service[0]}
+        return make_tls(self.authority, self.authority.issue_server(_NAMES, sorted(addresses), self._now()))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -276,6 +295,7 @@ async def serve(
     authority: Authority | None = None,
     issuer: TokenIssuer | None = None,
     chance: random.Random | None = None,
+    entrance: Entrance | None = None,
 ) -> ApiServer:
     """Start an API server over a registry; ValueError for an address that is not the loopback's."""
     if host not in _LOOPBACK and not host.startswith("127."):
@@ -288,7 +308,7 @@ async def serve(
         issuer=TokenIssuer() if issuer is None else issuer,
         chance=random.Random() if chance is None else chance,  # noqa: S311 - spreads the ends of watches
     )
-    await server.start(host, port)
+    await server.start(host, port, entrance)
     return server
 
 

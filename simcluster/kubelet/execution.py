@@ -39,7 +39,13 @@ class Execution:
         command = instance.command
         try:
             child = await instance.spawner.spawn(
-                argv, command.environment, command.cwd, theirs, declared=command.declared, tty=tty
+                argv,
+                command.environment,
+                command.cwd,
+                theirs,
+                declared=command.declared,
+                tty=tty,
+                room=instance.room,
             )
         except BaseException:
             for descriptor in {descriptor for descriptor in ours if descriptor is not None}:

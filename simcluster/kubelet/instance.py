@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simcluster.kubelet.logs import ContainerLog
+from simcluster.kubelet.rooms import Room
 from simcluster.kubelet.spawner import Child, Spawner
 
 _BLOCK = 64 * 1024
@@ -29,6 +30,8 @@ class Command:
     environment: Mapping[str, str]
     declared: Mapping[str, str]
     cwd: Path
+    room: Room | None = None
+    network: int | None = None  # a descriptor of the network namespace
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +61,8 @@ class Instance:
                 command.cwd,
                 (nothing, out_end, error_end),
                 declared=command.declared,
+                room=command.room,
+                network=command.network,
             )
         except BaseException:
             os.close(out)
@@ -149,8 +154,9 @@ class Instance:
         try:
             command = self.command
             child = await self.spawner.spawn(
-                argv, command.environment, command.cwd, (nothing, out_end, out_end), declared=command.declared
-            )
+                argv, command.environment, command.cwd, (nothing, out_end, out_end),
+                declared=command.declared, room=self.room,
+            )  # fmt: skip
         except BaseException:
             os.close(out)
             raise
@@ -168,6 +174,11 @@ class Instance:
                     return await child.wait(), output.decode(errors="replace")
             finally:
                 child.kill()
+
+    @property
+    def room(self) -> Room | None:
+        """The room for a process beside it: its own."""
+        return None if self.command.room is None else Room(beside=self.child.pid)
 
     @contextlib.contextmanager
     def beside(self, child: Child) -> Iterator[None]:

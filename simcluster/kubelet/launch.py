@@ -6,6 +6,7 @@ nothing is started by halves.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcluster.controllers.metadata import uid_of
@@ -20,7 +21,9 @@ from simcluster.kubelet.environment import (
     service_variables,
 )
 from simcluster.kubelet.instance import Command, Instance
+from simcluster.kubelet.names import find_hostname, make_hosts, make_resolv_conf
 from simcluster.kubelet.probes import Target
+from simcluster.kubelet.rooms import Mount, Room
 from simcluster.tokens import Bearer
 
 if TYPE_CHECKING:
@@ -137,8 +140,7 @@ def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Co
         services=services,
         node_capacity=host.capacity,
     )
-    hostname = pod["spec"].get("hostname")
-    base = host.environment(home=files.cwd, temporary=files.temporary, hostname=hostname or metadata["name"])
+    base = host.environment(home=files.cwd, temporary=files.temporary, hostname=find_hostname(pod))
     if _grant_access(worker):
         base["KUBECONFIG"] = str(files.kubeconfig)
     found = make_environment(pod, spec, around)
@@ -147,7 +149,30 @@ def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Co
     declared = {key: value for key, value in found.items() if offered.get(key) != value}
     environment = base | found
     # `workingDir` is a place in the image; a path of this machine that happens to be called so is none of the pod's.
-    return Command(make_command(spec, image_command, environment), environment, declared, files.cwd)
+    argv = make_command(spec, image_command, environment)
+    return Command(argv, environment, declared, files.cwd, _furnish(worker), worker.network)
+
+
+def _furnish(worker: PodWorker) -> Room | None:
+    """The room of the pod's processes; None if they share all that this machine has."""
+    resolver, pod = worker.host.network.resolver, worker.pod
+    if resolver is None or worker.address is None:
+        return None
+    mounts = (
+        Mount(worker.files.write("hosts", make_hosts(pod, worker.address)), "/etc/hosts"),
+        Mount(
+            worker.files.write("resolv.conf", make_resolv_conf(pod, resolver, _read_machine())),
+            "/etc/resolv.conf",
+        ),
+    )
+    return Room(find_hostname(pod), str(worker.files.stage), mounts)
+
+
+def _read_machine() -> str:
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except OSError:
+        return ""
 
 
 def _is_linked(service: Object) -> bool:

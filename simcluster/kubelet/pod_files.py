@@ -26,6 +26,7 @@ class PodFiles:
         self._root = directory / f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
         self.cwd = self._root / "work"
         self.temporary = self._root / "tmp"
+        self.stage = self._root / "stage"  # where mount points are put together
         self.kubeconfig = self._root / "kubeconfig"
         self._logs: dict[str, list[ContainerLog]] = {}
 
@@ -34,12 +35,19 @@ class PodFiles:
         self._root.mkdir(mode=0o700)
         self.cwd.mkdir()
         self.temporary.mkdir()
+        self.stage.mkdir()
 
     def remove(self) -> None:
         """Remove all of it; logs that are being read stay readable to who reads them."""
         for log in (log for logs in self._logs.values() for log in logs):
             log.close()
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file of the pod's own, in place if it is there: what is mounted is the file, not its name."""
+        path = self._root / name
+        path.write_text(text)
+        return str(path)
 
     def write_access(self, endpoint: Endpoint, token: str, namespace: str) -> None:
         """Write the service account's token and a kubeconfig that reads it."""

@@ -51,6 +51,7 @@ class PodWorker:
         self.pod = pod
         self.files = PodFiles(host.directory, pod)
         self.address: str | None = None
+        self.network: int | None = None  # a descriptor of its network namespace
         self.containers: dict[str, Container] = {each.name: each for each in launch.list_containers(pod)}
         self.instances: dict[str, Instance] = {}
         self.stop = Stop()
@@ -134,6 +135,7 @@ class PodWorker:
     async def _set_up(self) -> None:
         self.files.create()
         self.address = self.host.place.pod_addresses.allocate(None)
+        self.network = self.host.network.attach(self.address)
         if self.host.profile.pod_start_s > 0:
             await asyncio.sleep(self.host.profile.pod_start_s)
 
@@ -205,6 +207,8 @@ class PodWorker:
             instance.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.address is not None:
+            if self.network is not None:
+                self.host.network.detach(self.address)
             self.host.place.pod_addresses.release(self.address)
         self.files.remove()
 

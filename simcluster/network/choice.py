@@ -39,7 +39,7 @@ def choose(wanted: str) -> Choice:
     Tries in a process of its own; the caller must have a single thread.
     """
     if check(wanted) == LOOPBACK:
-        return Choice(LOOPBACK, "asked for")
+        return Choice(LOOPBACK, "pods share this machine's network")
     obstacle = fabric.find_obstacle()
     if obstacle is None:
         return Choice(NAMESPACE, "asked for" if wanted == NAMESPACE else "auto: namespaces work here")

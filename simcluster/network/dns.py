@@ -47,8 +47,8 @@ class DnsServer:
         tcp, udp = _bind_pair(address, port)
         self._tcp = await asyncio.start_server(self._serve_tcp, sock=tcp)
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        port: int = udp.getsockname()[1]
-        return port
+        found: int = udp.getsockname()[1]
+        return found
 
     async def stop(self) -> None:
         """Answer no more."""

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from simcluster.controllers.loop import Context
+    from simcluster.kubelet.spawner import Spawner
 
 
 class Addresses(Protocol):
@@ -53,6 +58,10 @@ class Network(Protocol):
     @property
     def resolver(self) -> str | None:
         """The DNS server for the pods' resolv.conf; None where DNS can not be on port 53."""
+        ...
+
+    def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:
+        """Take Services and slices from this cluster; what has files or processes has them from there."""
         ...
 
     def attach(self, address: str) -> int | None:

@@ -28,9 +28,9 @@ from simcluster.network.netlink import (
     remove_route,
 )
 from simcluster.network.routes import Route
-from simcluster.network.rules import NOWHERE, render_base, render_change
+from simcluster.network.rules import NOWHERE, SERVICE_RANGE, render_base, render_change
 
-POD_RANGE, SERVICE_RANGE = "10.244.0.0/16", "10.96.0.0/16"
+POD_RANGE = "10.244.0.0/16"
 NODE_PREFIX = "172.18.0"
 DNS_ADDRESS, API_ADDRESS = "10.96.0.10", "10.96.0.1"
 # What every pod's packets leave by; the cluster's namespace answers for it on every link.

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from simcluster.controllers.loop import Context
+from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import Pool
 from simcluster.network.dns import DnsServer
 from simcluster.network.driver import Place
-from simcluster.network.fabric import API_ADDRESS, DNS_ADDRESS, Fabric, node_address
+from simcluster.network.fabric import DNS_ADDRESS, Fabric, node_address
 from simcluster.network.kernel import KernelProxy
 from simcluster.network.observed import Observed
 
@@ -29,7 +31,7 @@ class NamespaceNetwork:
 
     def __init__(self, fabric: Fabric) -> None:
         self._fabric = fabric
-        self.service_addresses = Pool(_SERVICES, range(256))
+        self.service_addresses = Pool([f"{_SERVICES}.{number}" for number in range(256)])
         self.service_addresses.allocate(DNS_ADDRESS)
         self.environment: Mapping[str, str] = {}
         self.resolver: str | None = DNS_ADDRESS
@@ -45,11 +47,11 @@ class NamespaceNetwork:
             )
         if index > 0:
             self._fabric.add_node(node_address(index))
-        pods = Pool(_PODS, range(index, index + 1))
+        pods = Pool([f"{_PODS}.{index}"])
         pods.allocate(f"{_PODS}.{index}.1")  # a real node's own address on its pods' side
         return Place(node_address(index), f"{_PODS}.{index}.0/24", pods)
 
-    def follow(self, context: Context) -> None:
+    def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:  # noqa: ARG002 -- no process
         """Take Services and slices from this cluster."""
         observed = Observed(context.informers, context.call_later, context.profile.dns_sync_s)
         self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
@@ -87,6 +89,3 @@ class NamespaceNetwork:
         """Let these addresses be heard again."""
         if self._proxy is not None:
             await self._proxy.thaw(addresses)
-
-
-__all__ = ["API_ADDRESS", "NamespaceNetwork"]

@@ -18,6 +18,7 @@ from simcluster.network.routes import Address, Route
 TABLE = "ip simcluster"
 # The link that routes lead over which are there for the rules alone.
 NOWHERE = "nowhere"
+SERVICE_RANGE = "10.96.0.0/16"
 _BASE = f"""
 table {TABLE} {{
   map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
@@ -28,10 +29,10 @@ table {TABLE} {{
   chain admit {{
     ip daddr @silent drop
     ip daddr . meta l4proto . th dport @refused reject
-    oifname "{NOWHERE}" drop
+    ip daddr {SERVICE_RANGE} drop
   }}
   chain arriving {{ type filter hook prerouting priority raw; ip saddr @silent drop; }}
-  chain forward {{ type filter hook forward priority filter; jump admit; }}
+  chain forward {{ type filter hook forward priority filter; jump admit; oifname "{NOWHERE}" drop; }}
   chain sent {{ type filter hook output priority filter; jump admit; }}
   chain arriving-nat {{ type nat hook prerouting priority dstnat; jump translate; }}
   chain sent-nat {{ type nat hook output priority -100; jump translate; }}

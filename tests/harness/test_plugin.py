@@ -65,7 +65,18 @@ def test_the_header_says_which_backend_and_why(project: pytest.Pytester) -> None
         "--k8s", "--k8s-backend=sim", "--k8s-version=v1.35", "--collect-only", "--k8s-report=out"
     )
 
-    found.stdout.fnmatch_lines(["k8s: sim, Kubernetes v1.35 (asked for), report in out"])
+    found.stdout.fnmatch_lines(
+        ["k8s: sim, Kubernetes v1.35 (asked for), report in out", "k8s: network loopback (the default)"]
+    )
+
+
+def test_the_header_says_which_network_and_why(project: pytest.Pytester) -> None:
+    """A network that was asked for is named; auto says what it found on this machine."""
+    asked = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-network=namespace", "--collect-only")
+    found = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-network=auto", "--collect-only")
+
+    asked.stdout.fnmatch_lines(["k8s: network namespace (asked for)"])
+    found.stdout.re_match_lines([r"k8s: network (namespace|loopback) \(auto: .+\)"])
 
 
 def test_auto_without_kind(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +167,15 @@ def test_variants_add_up(project: pytest.Pytester) -> None:
             '--k8s-backend: unknown backend "knd"\n'
             "  known backends: auto, kind, kubeconfig, sim\n"
             '  did you mean "kind"?',
+        ),
+        (
+            ["--k8s-network=vpn"],
+            '--k8s-network: unknown network "vpn"\n  known networks: auto, loopback, namespace',
+        ),
+        (
+            ["--k8s-backend=kind", "--k8s-network=namespace"],
+            "--k8s-network namespace: goes with a simulated cluster, not with kind\n"
+            "  leave --k8s-network out, or take --k8s-backend sim",
         ),
         (
             ["--k8s-backend=kubeconfig"],
