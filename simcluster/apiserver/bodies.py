@@ -20,14 +20,12 @@ from simcluster.errors import (
     Invalid,
     TooLarge,
     UnsupportedMediaType,
-    forbidden,
-    required,
     unsupported,
 )
-from simcluster.registry import DeleteOptions, WriteOptions, find_manager_faults, name_manager
+from simcluster.registry import DeleteOptions
 
 LARGEST = 3 * 1024 * 1024
-_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+YAMLS = (forms.YAML, "application/x-yaml", "text/yaml")
 # The last is how a real server words that none may be given.
 _PROPAGATIONS = ("Foreground", "Background", "Orphan", "nil")
 
@@ -49,7 +47,7 @@ async def read_object(call: Call, kind: str) -> Any:
     content_type = request.content_type if "Content-Type" in request.headers else forms.JSON
     if content_type == forms.JSON:
         return parse_json(body, kind)
-    if content_type in (forms.YAML, "application/x-yaml", "text/yaml"):
+    if content_type in YAMLS:
         return parse_yaml(body, kind)
     if content_type == forms.PROTOBUF:
         return call.protobuf.decode(body, kind)
@@ -75,74 +73,16 @@ def parse_yaml(body: bytes, kind: str) -> Any:
 
     try:
         # What comes back must be JSON: dates, sets and keys that are no texts are refused.
-        return orjson.loads(orjson.dumps(yaml.safe_load(body), default=_refuse))
+        return orjson.loads(orjson.dumps(yaml.safe_load(body), default=refuse))
     except (yaml.YAMLError, TypeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(
             f"the object provided is unrecognized (must be of type {kind}): error converting YAML to JSON: {error}"
         ) from error
 
 
-def parse_applied(body: bytes) -> dict[str, Any]:
-    """Return what is applied: JSON or YAML, an object or nothing; BadRequest if it is neither."""
-    try:
-        applied = orjson.loads(body) if body.lstrip()[:1] in (b"{", b"[") else _load_yaml(body)
-    except orjson.JSONDecodeError:
-        applied = _load_yaml(body)
-    if applied is None:
-        return {}
-    if not isinstance(applied, dict):
-        found = {list: "array", str: "string", bool: "bool"}.get(type(applied), "number")
-        raise BadRequest(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
-            f"{found} into Go value of type map[string]interface {{}}"
-        )
-    return applied
-
-
-def _load_yaml(body: bytes) -> Any:
-    import yaml
-
-    try:
-        return orjson.loads(orjson.dumps(yaml.safe_load(body), default=_refuse))
-    except yaml.MarkedYAMLError as error:
-        raise BadRequest(
-            f"error decoding YAML: error converting YAML to JSON: yaml: {error.problem}"
-        ) from error
-    except (yaml.YAMLError, TypeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"error decoding YAML: error converting YAML to JSON: yaml: {error}") from error
-
-
-def _refuse(value: object) -> None:
+def refuse(value: object) -> None:
+    """Say that a value of YAML has no form in JSON."""
     raise TypeError(f"{value!r} has no form in JSON")
-
-
-def read_write_options(
-    query: Mapping[str, str], warnings: list[str], *, verb: str, agent: str, apply: bool = False
-) -> WriteOptions:
-    """Return the options of a write; its warnings are added to `warnings`. Invalid says all that is wrong."""
-    kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}[verb]
-    manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "")
-    force = read_flag(query, "force")
-    faults = []
-    if apply and not manager:
-        faults.append(required("fieldManager", "is required for apply patch"))
-    if verb == "patch" and not apply and "force" in query:
-        faults.append(forbidden("force", "may not be specified for non-apply patch"))
-    faults += find_manager_faults(manager, "fieldManager")
-    if query.get("dryRun", "") not in ("", "All"):
-        faults.append(unsupported("dryRun", [query["dryRun"]], ("All",)))
-    if validation not in _VALIDATIONS:
-        faults.append(unsupported("fieldValidation", validation, _VALIDATIONS))
-    if faults:
-        raise Invalid(f"{kind}.meta.k8s.io", "", faults)
-    chosen: Any = validation if validation else "Warn"
-    return WriteOptions(
-        dry_run=query.get("dryRun") == "All",
-        field_validation=chosen,
-        field_manager=manager if manager else name_manager(agent),
-        force=force,
-        warn=warnings.append,
-    )
 
 
 async def read_delete_options(call: Call) -> DeleteOptions:

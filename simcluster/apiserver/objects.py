@@ -6,18 +6,16 @@ request says, and how the answer is written.
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from aiohttp import web
 
-from simcluster.apiserver import bodies
+from simcluster.apiserver import bodies, writing
 from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.list_options import read_list_options, read_revision
 from simcluster.apiserver.listing import Page, encode_list, select_page, wait_for_revision
 from simcluster.apiserver.views import VIEWS, show, show_page
-from simcluster.errors import BadRequest, NotFound, UnsupportedPatch
+from simcluster.errors import NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
 from simcluster.registry import Object, Registry
 from simcluster.store import Key
@@ -75,15 +73,13 @@ class Objects:
 
     async def create(self, call: Call) -> web.Response:
         """Store a new object."""
-        body = await bodies.read_object(call, call.kind.kind)
-        options = bodies.read_write_options(call.query, call.warnings, verb="create", agent=_agent(call))
+        body, options = await writing.read_object(call, "create")
         created = self._registry.create(call.target.resource, call.target.namespace, body, options=options)
         return self._written(call, created, status=201)
 
     async def update(self, call: Call) -> web.Response:
         """Replace an object, or what a subresource shows of it."""
-        body = await bodies.read_object(call, call.kind.kind)
-        options = bodies.read_write_options(call.query, call.warnings, verb="update", agent=_agent(call))
+        body, options = await writing.read_object(call, "update")
         target = call.target
         updated = self._registry.update(
             target.resource,
@@ -102,8 +98,7 @@ class Objects:
         kind = _PATCH_TYPES.get(call.request.content_type)
         if kind is None:
             raise UnsupportedPatch
-        patch = _parse_patch(await bodies.read_bytes(call.request))
-        options = bodies.read_write_options(call.query, call.warnings, verb="patch", agent=_agent(call))
+        patch, options = await writing.read_patch(call, kind)
         target = call.target
         patched = self._registry.patch(
             target.resource,
@@ -119,15 +114,12 @@ class Objects:
     async def _apply(self, call: Call) -> web.Response:
         """Make of an object what somebody wants of it; create it if it is not there."""
         target = call.target
-        body = await bodies.read_bytes(call.request)
-        options = bodies.read_write_options(
-            call.query, call.warnings, verb="patch", agent=_agent(call), apply=True
-        )
+        wanted, options = await writing.read_applied(call)
         applied, is_new = self._registry.apply(
             target.resource,
             target.namespace,
             target.name,
-            bodies.parse_applied(body),
+            wanted,
             subresource=_subresource(call),
             options=options,
         )
@@ -204,16 +196,5 @@ class Objects:
         return answer_encoded(encode_list(call.kind, page))
 
 
-def _agent(call: Call) -> str:
-    return call.request.headers.get("User-Agent", "")
-
-
 def _subresource(call: Call) -> str | None:
     return call.target.subresource if call.target.subresource else None
-
-
-def _parse_patch(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding patch: {error}") from error

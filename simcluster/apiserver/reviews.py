@@ -14,6 +14,7 @@ from simcluster.apiserver.answers import answer
 from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.roles import RegistryRoles
+from simcluster.apiserver.writing import read_write_options
 from simcluster.authorizer import Access, User, explain, is_allowed, rules_of
 from simcluster.errors import BadRequest, Invalid, StatusError, Unauthorized, invalid
 from simcluster.registry import Registry, format_time
@@ -83,7 +84,7 @@ class Reviews:
     async def review(self, call: Call) -> web.Response:
         """Answer a review of any kind."""
         body = await bodies.read_object(call, call.kind.kind)
-        options = bodies.read_write_options(call.query, call.warnings, verb="create", agent="")
+        options = read_write_options(call.query, call.warnings, verb="create", agent="")
         spec = read(call.kind, body, options).get("spec", {})
         status = self._decide(call, spec)
         head = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": {}}

@@ -23,6 +23,10 @@ class Inapplicable(StatusError):  # noqa: N818 - named as its fellows in `errors
         # What a real server only logs.
         self.why = why
 
+    def as_object(self) -> dict[str, Any]:
+        """Return the Status; its details are there, and empty."""
+        return super().as_object() | {"details": {}}
+
 
 def apply_json_patch(target: Any, operations: Any) -> Any:
     """Return `target` with the operations done in order; BadRequest, TooLarge or Inapplicable."""
@@ -146,10 +150,11 @@ def _remove(target: Any, path: list[str]) -> tuple[Any, Any]:
 def _replace(target: Any, path: list[str], value: Any) -> Any:
     if not path:
         return value
-    _get(target, path)
     parent = _get(target, path[:-1])
-    if isinstance(parent, list):
-        parent[int(path[-1])] = value
-    else:
+    if isinstance(parent, dict):
+        # Of an object, a real server replaces what is not there, too.
         parent[path[-1]] = value
+        return target
+    _get(target, path)
+    parent[int(path[-1])] = value
     return target

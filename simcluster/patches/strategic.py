@@ -25,9 +25,7 @@ _RETAIN = "$retainKeys"
 def apply_strategic_patch(target: Json, patch: Any, type_: Type) -> Json:
     """Return `target`, an object of `type_`, with `patch` merged in; BadRequest says what is malformed."""
     if not isinstance(patch, dict):
-        raise BadRequest(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
+        raise BadRequest("json: cannot unmarshal array into Go value of type map[string]interface {}")
     return _merge_object(target, patch, type_)
 
 

@@ -17,7 +17,7 @@ def _ignore(_text: str) -> None:
 class WriteOptions:
     """The options of a write, as in the query of an HTTP request.
 
-    `warn` is told what the client should know although the write succeeds.
+    `warn` is told what the client should know although the write succeeds. `complaints` are what its body says twice.
     """
 
     dry_run: bool = False
@@ -25,6 +25,7 @@ class WriteOptions:
     field_manager: str = "simcluster"
     force: bool = False
     warn: Callable[[str], None] = _ignore
+    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

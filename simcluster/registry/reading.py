@@ -68,6 +68,10 @@ def _decode(type_: Type, obj: Any, prefix: str, options: WriteOptions) -> Object
     except BadRequest as error:
         raise Unreadable(prefix, error.message) from error
     texts = [f'unknown field "{path}"' for path in report.unknown]
+    if options.complaints:
+        # A field that is unknown is that, however often it is there.
+        known = {f'duplicate field "{path}"' for path in report.unknown}
+        texts = [*(text for text in options.complaints if text not in known), *texts]
     if texts and options.field_validation == "Strict":
         raise Unreadable(prefix, f"strict decoding error: {', '.join(texts)}")
     if options.field_validation == "Warn":

@@ -18,6 +18,7 @@ from typing import Any
 
 from simcluster.errors import (
     AlreadyExists,
+    BadRequest,
     Invalid,
     NotFound,
     ResourceNotFound,
@@ -235,6 +236,10 @@ class Registry:
             given = apply_scale(self._scale_type(), kind, old, applied, options, now)
             return show_scale(self._replace(kind, old, given, None, options)), False
         merged = apply_write(kind, old, applied, subresource=subresource, options=options, now=now)
+        if options.complaints and options.field_validation == "Strict":
+            raise BadRequest(
+                f"error strict decoding YAML: error converting YAML to JSON: {options.complaints[0]}"
+            )
         given = read(kind, merged, options)
         identity.require_same(kind, given, namespace, name)
         if old is not None:

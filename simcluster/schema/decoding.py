@@ -229,7 +229,13 @@ def _any(_type: Type, value: Any, _path: Path, _report: Report) -> Any:
 
 def _wrong(type_: Type, value: Any, path: Path, kind: str | None = None) -> Malformed:
     found = _go_kind(value) if kind is None else kind
-    shown = re.sub(r"\[\d+\]", "", show(path))
+    parts: list[str] = []
+    at = path
+    while at is not None:
+        # Only fields are named: not the elements of lists, nor the entries of maps.
+        parts += [] if at[2] is None else [at[1]]
+        at = at[0]
+    shown = ".".join(reversed(parts))
     return Malformed(
         f"json: cannot unmarshal {found} into Go struct field {_owner(path)}.{shown} of type {type_.go_name}"
     )

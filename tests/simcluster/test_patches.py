@@ -96,7 +96,7 @@ def test_json_patch_does_what_rfc_6902_shows(target: Any, operations: Any, expec
         {"op": "test", "path": "/a", "value": 2},
         {"op": "test", "path": "/flag", "value": 1},
         {"op": "remove", "path": "/absent"},
-        {"op": "replace", "path": "/absent", "value": 1},
+        {"op": "replace", "path": "/list/5", "value": 1},
         {"op": "add", "path": "/absent/b", "value": 1},
         {"op": "add", "path": "/list/5", "value": 1},
         {"op": "add", "path": "/list/01", "value": 1},
@@ -116,6 +116,11 @@ def test_a_json_patch_that_does_not_fit_is_refused_as_a_whole(operation: dict[st
     assert (caught.value.code, caught.value.reason) == (422, "Invalid")
     assert caught.value.message == "the server rejected our request due to an error in our request"
     assert target == before
+
+
+def test_replacing_what_an_object_has_not_adds_it() -> None:
+    """A real server's patch library does not ask whether the key is there."""
+    assert apply_json_patch({}, [{"op": "replace", "path": "/absent", "value": 1}]) == {"absent": 1}
 
 
 def test_what_is_no_json_patch_is_a_bad_request() -> None:

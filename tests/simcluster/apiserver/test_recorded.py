@@ -35,7 +35,7 @@ def test_an_answer_is_that_of_a_real_server(
 ) -> None:
     """Code, body and warnings, but for uids, instants, addresses and managedFields."""
     running, plain = server
-    namespace = f"{topic}-{name}"
+    namespace = f"{topic}-{name}".replace("_", "-")
     running.call(running.registry.create, "namespaces", None, {"metadata": {"name": namespace}})
     running.call(running.registry.create, "serviceaccounts", namespace, {"metadata": {"name": "default"}})
 
