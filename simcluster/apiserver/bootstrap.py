@@ -138,7 +138,7 @@ def create_bootstrap_objects(registry: Registry) -> None:
 
 
 def publish(registry: Registry, address: str, port: int) -> None:
-    """Create the Service `kubernetes` and the slice that says where the API server is."""
+    """Create the Service `kubernetes`, and the slice and the Endpoints that say where the API server is."""
     about = {"component": "apiserver", "provider": "kubernetes"}
     ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
     service = {
@@ -153,6 +153,11 @@ def publish(registry: Registry, address: str, port: int) -> None:
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }
     _create(registry, "endpointslices.discovery.k8s.io", "default", piece)
+    endpoints = {
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": piece["ports"]}],
+    }
+    _create(registry, "endpoints", "default", endpoints)
 
 
 def _create(registry: Registry, resource: str, namespace: str | None, obj: Object) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from simcluster.controllers.daemonset import DaemonSets
 from simcluster.controllers.deployment import Deployments
 from simcluster.controllers.disruption import Disruptions
+from simcluster.controllers.endpoints import LegacyEndpoints
 from simcluster.controllers.endpointslice import EndpointSlices
 from simcluster.controllers.event_expiry import EventExpiry
 from simcluster.controllers.garbage import GarbageCollector
@@ -86,6 +87,7 @@ def start(
     # As the real ones, the collector leaves events alone: they have no owners and are many.
     collected = [each for each in stored if each.name != "events"]
     endpoints = EndpointSlices(context, most=slice_size)
+    legacy = LegacyEndpoints(context)
     pods_by_node = PodsByNode(informers)
     lifecycle = NodeLifecycle(context, pods_by_node)
     jobs = Jobs(context)
@@ -100,6 +102,7 @@ def start(
         jobs.orphans,
         FinishedJobs(context).loop,
         endpoints.loop,
+        legacy.loop,
         Disruptions(context).loop,
         Scheduler(context).loop,
         TaintEviction(context, pods_by_node).loop,
