@@ -1,5 +1,5 @@
-"""`python -m kube_grpc rbac SERVICE…`: prints the rights that a pool for these Services needs, as YAML for
-kubectl apply.
+"""`kube_grpc rbac SERVICE…`, or `python -m kube_grpc`: prints the rights that a pool for these Services needs, as YAML
+for kubectl apply.
 """
 
 from __future__ import annotations
@@ -46,5 +46,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The program `kube_grpc`."""
     sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

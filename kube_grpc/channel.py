@@ -70,7 +70,10 @@ class Channel(grpc.Channel):
     share grows from a tenth. `ejection`: leave out a member whose calls fail, see Ejection. `retry`: make failed calls
     again, see Retry; a call that never left this process is made again without it. `health_service`: a member counts
     only while gRPC's health service there says that this service is SERVING ("" asks for the whole server); one without
-    a health service counts. `ping`: called with a grpc.Channel to one member; raising (or a future that fails) means
+    a health service counts. `zone`: prefer members that the Service's topology hints have for it. `dns_fallback`: while
+    the Kubernetes API refuses or is away and has never told the endpoints, use the Service's DNS name, see `fallback`;
+    `dns_authority` is the DNS server to ask, host:port, if not the system's. `ping`: called with a grpc.Channel to one
+    member; raising (or a future that fails) means
     that it does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
     is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None for plaintext. The
     Service's name is the authority. `options`: gRPC channel arguments for the connections to pods, after and
@@ -93,6 +96,9 @@ class Channel(grpc.Channel):
         ejection: Ejection | None = None,
         retry: Retry | None = None,
         health_service: str | None = None,
+        zone: str | None = None,
+        dns_fallback: bool = True,
+        dns_authority: str | None = None,
         ping: Callable[[Any], object] | None = None,
         ping_interval_s: float = 1.0,
         refresh_interval_s: float = 60.0,
@@ -112,6 +118,9 @@ class Channel(grpc.Channel):
             ejection=ejection,
             retry=retry,
             health_service=health_service,
+            zone=zone,
+            dns_fallback=dns_fallback,
+            dns_authority=dns_authority,
             ping=ping,
             ping_interval_s=ping_interval_s,
             refresh_interval_s=refresh_interval_s,

@@ -6,6 +6,7 @@ import random
 from typing import Protocol
 
 from kube_grpc.access import Access
+from kube_grpc.fallback import Fallback
 from kube_grpc.options import Options
 from kube_grpc.poll import Poll
 from kube_grpc.slices import SliceReader
@@ -29,6 +30,8 @@ def make_discovery(
     access: Access, target: Target, options: Options, report: Report, rng: random.Random
 ) -> Worker:
     """A watch or a poll of the target's EndpointSlices that tells `report`."""
+    if options.dns_fallback:
+        report = Fallback(report, target, authority=options.dns_authority)
     reader = SliceReader(access, target.namespace, target.service)
     if options.mode == "watch":
         return Watch(reader, target.port, report, rng=rng)

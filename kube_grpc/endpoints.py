@@ -32,7 +32,7 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address that the Service lists, with the conditions it lists for it."""
+    """One address that the Service lists, with the conditions it lists for it, and the zones that are to use it."""
 
     address: str
     port: int
@@ -41,6 +41,7 @@ class Endpoint:
     terminating: bool = False
     orphaned: bool = False
     pod: str | None = None
+    zones: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -49,7 +50,9 @@ class Endpoint:
 
     @property
     def uri(self) -> str:
-        """As gRPC writes it: `ipv4:10.0.0.1:50051`, `ipv6:[fd00::1]:50051`."""
+        """As gRPC writes it: `ipv4:10.0.0.1:50051`, `ipv6:[fd00::1]:50051`, or `dns:///name:50051` (see `fallback`)."""
+        if self.address.startswith("dns:"):
+            return f"{self.address}:{self.port}"
         if ":" in self.address:
             return f"ipv6:[{self.address}]:{self.port}"
         return f"ipv4:{self.address}:{self.port}"
@@ -173,6 +176,7 @@ def _read(raw: Mapping[str, Any], port: int) -> Endpoint:
         serving=ready if serving is None else serving,
         terminating=conditions.get("terminating") is True,
         pod=target.get("name") if target.get("kind") == "Pod" else None,
+        zones=tuple(item["name"] for item in (raw.get("hints") or {}).get("forZones") or ()),
     )
 
 

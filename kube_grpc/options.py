@@ -55,6 +55,9 @@ class Options:
     ejection: Ejection | None = None
     retry: Retry | None = None
     health_service: str | None = None
+    zone: str | None = None
+    dns_fallback: bool = True
+    dns_authority: str | None = None
     ping: Callable[[Any], object] | None = None
     ping_interval_s: float = 1.0
     refresh_interval_s: float = 60.0

@@ -79,17 +79,20 @@ class Candidate(Protocol):
 CandidateT = TypeVar("CandidateT", bound=Candidate)
 
 
-def serving(members: Iterable[CandidateT]) -> tuple[CandidateT, ...]:
+def serving(members: Iterable[CandidateT], zone: str | None = None) -> tuple[CandidateT, ...]:
     """Who answers calls, in the order of keys: the connected active members that are not ejected, else the connected
     reserves; and if there is nobody else, those ejected.
+
+    With a `zone`, of the first only those that the Service's hints have for it, if every one has hints and one has
+    those (https://kubernetes.io/docs/concepts/services-networking/topology-aware-routing/#safeguards).
     """
     connected = sorted((item for item in members if item.is_connected), key=lambda item: item.endpoint.key)
     active = [item for item in connected if item.endpoint.is_active]
-    for group in (
-        [item for item in active if not item.is_ejected],
-        [item for item in connected if item.endpoint.is_reserve],
-        active,
-    ):
+    sound = [item for item in active if not item.is_ejected]
+    near = [item for item in sound if zone in item.endpoint.zones]
+    if near and all(item.endpoint.zones for item in active):
+        return tuple(near)
+    for group in (sound, [item for item in connected if item.endpoint.is_reserve], active):
         if group:
             return tuple(group)
     return ()

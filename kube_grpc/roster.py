@@ -252,7 +252,7 @@ class Roster:
     def _publish(self) -> None:
         """Put out a new snapshot, and tell what changed."""
         before = self._picker.members
-        serving = plan.serving(self._by_key.values())
+        serving = plan.serving(self._by_key.values(), self._options.zone)
         if serving != before:
             now = time.monotonic()
             for member in set(serving) - set(before):

@@ -19,9 +19,11 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # IANA_SVC_NAME, as ServicePort.name must be: at most 15, at least one letter, no "--", no "-" at the ends.
 _PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
+_SCHEME = "kubernetes://"
 _ALLOWED = (
     '  allowed: "name.namespace.svc.cluster.local:50051", "name.namespace.svc:50051", "name.namespace:50051",\n'
-    '    "name:50051" (namespace of the pod or of the kubeconfig context); a port is a number or a name'
+    '    "name:50051" (namespace of the pod or of the kubeconfig context), "kubernetes:///name.namespace:50051";\n'
+    "    a port is a number or a name"
 )
 
 
@@ -53,38 +55,53 @@ class Target:
 
 def parse(text: str, *, namespace: str | None = None) -> Target:
     """Read a target; `namespace` is used where the text has none. Raises TargetError."""
+    given, text = text, _drop_scheme(text)
     if "://" in text or text.startswith(("dns:", "ipv4:", "ipv6:", "unix:")):
-        _refuse(text, "has a scheme", f'leave out "{text[: text.index(":") + 1]}" and any slashes')
+        _refuse(given, "has a scheme", f'leave out "{text[: text.index(":") + 1]}" and any slashes')
     host, colon, port = text.rpartition(":")
     if not colon:
-        _refuse(text, "has no port", "append the port of the Service")
+        _refuse(given, "has no port", "append the port of the Service")
     labels = host.removesuffix(".").split(".")
     for label in labels:
         if not _LABEL.fullmatch(label):
             _refuse(
-                text,
+                given,
                 f'"{label}" is not a DNS label',
                 "lower case letters, digits and inner hyphens, 1 to 63 characters",
             )
     if len(labels) > 2 and labels[2] != "svc":
         _refuse(
-            text,
+            given,
             f'"{labels[2]}" stands where "svc" is expected',
             "give the name of a Service, not of a host or an address",
         )
     if len(labels) == 1 and namespace is None:
-        _refuse(text, "has no namespace, and none is known here", f'write "{labels[0]}.NAMESPACE:{port}"')
+        _refuse(given, "has no namespace, and none is known here", f'write "{labels[0]}.NAMESPACE:{port}"')
     return Target(
         service=labels[0],
         namespace=labels[1] if len(labels) > 1 else str(namespace),
-        port=_read_port(text, port),
+        port=_read_port(given, port),
         domain=".".join(labels[3:]) if len(labels) > 3 else None,
     )
 
 
 def has_namespace(text: str) -> bool:
     """Whether the text names a namespace itself, so that no default has to be found."""
-    return "." in text.rpartition(":")[0].removesuffix(".")
+    return "." in _drop_scheme(text).rpartition(":")[0].removesuffix(".")
+
+
+def _drop_scheme(text: str) -> str:
+    """The target without the scheme that resolvers in other languages have for it: `kubernetes:///name.namespace:port`,
+    `kubernetes://namespace/name:port` and `kubernetes://name.namespace:port/` are read.
+    """
+    if not text.startswith(_SCHEME):
+        return text
+    authority, _, path = text.removeprefix(_SCHEME).partition("/")
+    path = path.removesuffix("/")
+    if not authority or not path:
+        return authority + path
+    name, colon, port = path.partition(":")
+    return f"{name}.{authority}{colon}{port}"
 
 
 def _read_port(text: str, port: str) -> int | str:

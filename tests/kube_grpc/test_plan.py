@@ -1,6 +1,6 @@
 """Plans: the promises of `plan`, for any held and any wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +138,29 @@ def test_who_serves(members: list[AMember]) -> None:
     expected: list[AMember] = next((group for group in groups if group), [])
 
     assert list(chosen) == sorted(expected, key=lambda item: item.endpoint.key)
+
+
+@given(
+    st.lists(
+        st.builds(AMember, ENDPOINTS, st.booleans(), st.booleans()),
+        max_size=8,
+        unique_by=lambda item: item.endpoint.key,
+    ),
+    st.lists(st.sampled_from([(), ("a",), ("b",), ("a", "b")]), min_size=8, max_size=8),
+)
+def test_a_zone_is_preferred_where_hints_are_whole(
+    members: list[AMember], hints: list[tuple[str, ...]]
+) -> None:
+    """Those hinted for the zone serve if there are any and every active one has hints; else the same as without one."""
+    hinted = [
+        AMember(replace(item.endpoint, zones=zones), item.is_connected, item.is_ejected)
+        for item, zones in zip(members, hints, strict=False)
+    ]
+    near, everybody = serving(hinted, "a"), serving(hinted)
+    active = [item for item in hinted if item.is_connected and item.endpoint.is_active]
+    here = [item for item in active if not item.is_ejected and "a" in item.endpoint.zones]
+
+    if here and all(item.endpoint.zones for item in active):
+        assert list(near) == sorted(here, key=lambda item: item.endpoint.key)
+    else:
+        assert near == everybody

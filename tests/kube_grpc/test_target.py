@@ -22,6 +22,12 @@ from kube_grpc.target import Target, has_namespace, parse
         ("greeter.shop:grpc", Target("greeter", "shop", "grpc")),
         ("greeter.shop:h2-c", Target("greeter", "shop", "h2-c")),
         ("1up.shop:65535", Target("1up", "shop", 65535)),
+        ("kubernetes:///greeter.shop:50051", Target("greeter", "shop", 50051)),
+        ("kubernetes:///greeter.shop:grpc", Target("greeter", "shop", "grpc")),
+        ("kubernetes:///greeter:50051", Target("greeter", "mine", 50051)),
+        ("kubernetes:///greeter.shop.svc.cluster.local:1", Target("greeter", "shop", 1, "cluster.local")),
+        ("kubernetes://shop/greeter:50051", Target("greeter", "shop", 50051)),
+        ("kubernetes://greeter.shop:50051/", Target("greeter", "shop", 50051)),
     ],
 )
 def test_a_target_in_any_of_its_shapes(text: str, expected: Target) -> None:
@@ -40,6 +46,9 @@ def test_a_target_in_any_of_its_shapes(text: str, expected: Target) -> None:
         ("greeter.shop:a--b", '"a--b" is neither a port number', 'for example ":50051"'),
         ("greeter.shop:²", '"²" is neither a port number', 'for example ":50051"'),
         ("dns:///greeter.shop:50051", "has a scheme", 'leave out "dns:" and any slashes'),
+        ("kubernetes:///greeter.shop", "has no port", "append the port of the Service"),
+        ("kubernetes://", "has no port", "append the port of the Service"),
+        ("kubernetes:greeter.shop:1", '"kubernetes:greeter" is not a DNS label', "lower case letters"),
         ("Greeter.shop:50051", '"Greeter" is not a DNS label', "lower case letters"),
         ("greeter..svc:50051", '"" is not a DNS label', "lower case letters"),
         (":50051", '"" is not a DNS label', "lower case letters"),
@@ -82,7 +91,7 @@ def test_any_text_is_a_target_or_refused(text: str) -> None:
         return
     assert target.service
     assert target.namespace
-    assert has_namespace(text) == (target.namespace != "mine" or text.count(".") > 0)
+    assert has_namespace(text) or target.namespace == "mine"
 
 
 @pytest.mark.parametrize(

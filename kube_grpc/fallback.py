@@ -1,0 +1,57 @@
+"""DNS where the Kubernetes API tells nothing: so that a missing right, or an API that is away at start, is no outage.
+
+Rule: DNS is used only as long as the API has never told the endpoints, and the API goes on being asked; its first
+answer replaces what DNS gave, for good. The pool then has one member, the Service's DNS name, which gRPC resolves: the
+cluster IP of an ordinary Service (one pod gets all calls), or all pods of a headless one, as gRPC sees them by itself.
+
+A named port means nothing to DNS without the API: then there is no fallback.
+"""
+
+from __future__ import annotations
+
+from kube_grpc.endpoints import Endpoint, EndpointSet
+from kube_grpc.errors import DiscoveryError
+from kube_grpc.target import Target
+from kube_grpc.watch import Report
+
+_NOTE = "endpoints come from DNS, as the Kubernetes API tells none: {host} may be one pod or all of them"
+
+
+class Fallback:
+    """A Report that passes everything on, and adds the Service's DNS name while the API has told nothing."""
+
+    def __init__(self, report: Report, target: Target, *, authority: str | None) -> None:
+        self._report = report
+        self._by_name = resolve_by_name(target, authority)
+        self._is_told = False
+        self._is_fallen_back = False
+
+    def found(self, wanted: EndpointSet) -> None:
+        """The API has told: DNS is not needed any more."""
+        self._is_told = True
+        self._report.found(wanted)
+
+    def works(self) -> None:
+        """See watch.Report."""
+        self._report.works()
+
+    def failed(self, error: DiscoveryError) -> None:
+        """The API tells nothing: by name, if it never did."""
+        if not self._is_told and not self._is_fallen_back and self._by_name is not None:
+            self._is_fallen_back = True
+            # First: a call that does not wait would fail between the two.
+            self._report.found(self._by_name)
+        self._report.failed(error)
+
+
+def resolve_by_name(target: Target, authority: str | None) -> EndpointSet | None:
+    """One endpoint that stands for the Service's DNS name, asked of the DNS server `authority` (host:port, None for the
+    system's); None for a named port.
+    """
+    if not isinstance(target.port, int):
+        return None
+    domain = "cluster.local" if target.domain is None else target.domain
+    host = f"{target.service}.{target.namespace}.svc.{domain}"
+    server = "" if authority is None else authority
+    endpoint = Endpoint(f"dns://{server}/{host}", target.port)
+    return EndpointSet((endpoint,), notes=(_NOTE.format(host=host),))
