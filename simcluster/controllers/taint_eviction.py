@@ -46,21 +46,20 @@ class TaintEviction:
             return
         node = self._nodes.get(("", pods.node_of(pod)))
         taints = [] if node is None else _executing(node)
-        if not taints:
-            if self._since.pop(uid_of(pod), None) is not None:
-                self._tell(pod, f"Cancelling deletion of Pod {'/'.join(key)}")
-            return
         now = self._context.clock()
         tolerated_s = tolerated_for(taints, pod["spec"].get("tolerations") or ())
-        if tolerated_s is not None and math.isinf(tolerated_s):
-            self._since.pop(uid_of(pod), None)
-            return
-        since = self._since.setdefault(uid_of(pod), now)
-        left_s = 0.0 if tolerated_s is None else since + tolerated_s - now
-        if left_s > 0:
-            self.loop.queue.add_after(key, left_s)
-            return
-        del self._since[uid_of(pod)]
+        if tolerated_s is None or math.isinf(tolerated_s):
+            # What was to be done later is done now, or never.
+            if self._since.pop(uid_of(pod), None) is not None:
+                self._tell(pod, f"Cancelling deletion of Pod {'/'.join(key)}")
+            if tolerated_s is not None:
+                return
+        else:
+            left_s = self._since.setdefault(uid_of(pod), now) + tolerated_s - now
+            if left_s > 0:
+                self.loop.queue.add_after(key, left_s)
+                return
+            del self._since[uid_of(pod)]
         self._tell(pod, f"Marking for deletion Pod {'/'.join(key)}")
         show_disruption(self._registry, pod, now, "DeletionByTaintManager", _MESSAGE)
         self._registry.delete("pods", *key, uid=uid_of(pod))

@@ -74,6 +74,5 @@ def show_gates(pod: Object, now: float) -> None:
             "message": "Scheduling is blocked due to non-empty scheduling gates",
             "lastProbeTime": None,
             "lastTransitionTime": format_time(now),
-            "observedGeneration": 1,
         }
         pod["status"]["conditions"] = [condition]

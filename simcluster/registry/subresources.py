@@ -45,7 +45,10 @@ def _metadata_by_status(resource: str, old: Object, given: Object) -> Object:
 
 
 def bound(pod: Object, node: str, now: float) -> Object:
-    """Return a pod given to a node, with the condition that says so; Conflict if it has one or is going."""
+    """Return a pod given to a node, with the condition that says so; Conflict if it has one or is going.
+
+    That others were to make room for it somewhere is forgotten (ClearingNominatedNodeNameAfterBinding).
+    """
     name = pod["metadata"]["name"]
     if "deletionTimestamp" in pod["metadata"]:
         raise Conflict("pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
@@ -66,5 +69,8 @@ def bound(pod: Object, node: str, now: float) -> Object:
         **pod,
         "metadata": dict(pod["metadata"]),
         "spec": {**pod["spec"], "nodeName": node},
-        "status": {**pod["status"], "conditions": conditions},
+        "status": {
+            **{key: value for key, value in pod["status"].items() if key != "nominatedNodeName"},
+            "conditions": conditions,
+        },
     }

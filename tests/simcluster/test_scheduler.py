@@ -140,6 +140,7 @@ def test_pod_of_lower_priority_is_preempted() -> None:
         assert message == f"Preempted by pod {cluster.get('pods', 'high')['metadata']['uid']} on node node-1"
         cluster.apply("pods", pod("second", "1"))
         await cluster.until(lambda: "nodeName" in cluster.get("pods", "high")["spec"])
+        assert "nominatedNodeName" not in cluster.get("pods", "high")["status"]
         assert "nodeName" not in cluster.get("pods", "second")["spec"]
 
     simulate(story)
