@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcluster.errors import BadRequest
+from simcluster.schema import base64_text
 from simcluster.schema.defaulting import CONDITIONAL
 from simcluster.schema.defaults import KEPT_EMPTY, STATIC
 from simcluster.schema.types import Field, Form, Type
@@ -164,6 +165,10 @@ def _zero(type_: Type) -> Any:
 def _string(type_: Type, value: Any, path: Path, _report: Report) -> Any:
     if value.__class__ is not str:
         raise _wrong(type_, value, path)
+    if type_.format == "byte":
+        fault = base64_text.find_fault(value)
+        if fault is not None:
+            raise Malformed(f"illegal base64 data at input byte {fault}")
     return value
 
 
