@@ -68,6 +68,15 @@ class StatusError(Exception):
         return shown | {"code": self.code}
 
 
+class PlainError(Exception):
+    """A refusal in plain text: of what a real API server only passes on to a node."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
 def _about(resource: str, name: str, **more: object) -> dict[str, Any]:
     plural, _, group = resource.partition(".")
     named = {"name": name} if name else {}

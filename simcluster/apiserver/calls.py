@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -62,12 +63,16 @@ class Execution(Protocol):
         """Yield what it writes: (1 for stdout or 2 for stderr, data), until it has ended."""
         ...
 
+    def resize(self, width: int, height: int) -> None:
+        """Tell its terminal, if it has one, how large it is, in characters."""
+        ...
+
     async def wait(self) -> int:
         """Return its exit code, once it has ended."""
         ...
 
     async def kill(self) -> None:
-        """End it."""
+        """End it, or let go of it if it is only listened to."""
         ...
 
 
@@ -94,5 +99,17 @@ class Kubelet(Protocol):
     async def execute(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Execution:
-        """Start a command in a container; StatusError says why it can not be."""
+        """Start a command in a container. PlainError: there is no such container now; StatusError: it can not be
+        started.
+        """
+        ...
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool) -> Execution:
+        """Listen and talk to a running container; PlainError if it does not run."""
+        ...
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of a pod; OSError if nobody listens there."""
         ...

@@ -36,7 +36,7 @@ from simcluster.apiserver.tls import make_tls
 from simcluster.apiserver.watches import Watches
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
-from simcluster.errors import BadRequest, Forbidden, MethodNotAllowed, ResourceNotFound, StatusError
+from simcluster.errors import BadRequest, Forbidden, MethodNotAllowed, PlainError, ResourceNotFound, StatusError
 from simcluster.faults.requests import RequestFaults
 from simcluster.registry import Registry
 from simcluster.schema import Protobuf
@@ -173,6 +173,8 @@ class ApiServer:
             return forms.translate(request, await self._answer(request), self._protobuf)
         except StatusError as error:
             return forms.translate(request, answer_error(error), self._protobuf)
+        except PlainError as error:
+            return web.Response(text=error.message, status=error.code)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except RecursionError:
@@ -243,6 +245,10 @@ class ApiServer:
             ("log", "get"): self._streams.log,
             ("exec", "get"): self._streams.exec,
             ("exec", "create"): self._streams.exec,
+            ("attach", "get"): self._streams.attach,
+            ("attach", "create"): self._streams.attach,
+            ("portforward", "get"): self._streams.forward,
+            ("portforward", "create"): self._streams.forward,
             ("binding", "create"): self._pods.bind,
             ("eviction", "create"): self._pods.evict,
             ("token", "create"): self._reviews.token,

@@ -1,33 +1,29 @@
-"""Logs and commands in containers: the two subresources that stream.
+"""What streams to and from containers: logs, commands, attached terminals, forwarded ports.
 
 The rule it keeps: which container is meant is decided here, as a real API server does; everything else about containers
-is the kubelet's. A client that goes away ends its stream, and the command that it ran.
+is the kubelet's. What can be refused is refused before the connection is upgraded, with the status of a real server.
 
-Sources: kubernetes pkg/registry/core/pod/strategy.go (LogLocation, streamLocation); k8s.io/apimachinery
-pkg/util/remotecommand/constants.go for the channels.
+Sources: kubernetes pkg/registry/core/pod/strategy.go (LogLocation, streamLocation); k8s.io/cri-streaming
+pkg/streaming/remotecommand.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import Any
+from dataclasses import asdict
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from simcluster.apiserver import forwarding, pod_logs
 from simcluster.apiserver.calls import Call, Execution, Kubelet
-from simcluster.apiserver.queries import read_flag, read_integer
-from simcluster.errors import BadRequest, StatusError
-from simcluster.registry import Object, Registry, parse_time
-
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-_STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
-_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+from simcluster.apiserver.channels import Channels, require_upgrade
+from simcluster.apiserver.queries import read_flag
+from simcluster.apiserver.remote import PROTOCOLS, Wanted, converse, show_failure, tell
+from simcluster.errors import BadRequest, PlainError, StatusError
+from simcluster.registry import Object, Registry
 
 
 class Streams:
-    """Serves pods/log and pods/exec. `kubelet` is None until the node is there."""
+    """Serves pods/log, pods/exec, pods/attach and pods/portforward. `kubelet` is None until the nodes are there."""
 
     def __init__(self, registry: Registry, kubelet: Kubelet | None) -> None:
         self._registry = registry
@@ -36,48 +32,58 @@ class Streams:
     async def log(self, call: Call) -> web.StreamResponse:
         """Stream the log of a container."""
         target, query = call.target, call.query
+        options = pod_logs.read_options(query, target.name)
         pod = self._registry.get("pods", target.namespace, target.name)
         container = choose_container(pod, query.get("container", ""))
-        selection = _read_selection(query)
         if not pod["spec"].get("nodeName"):
             return web.Response(status=204)
         kubelet = self._require_kubelet()
-        pieces = await kubelet.logs(pod["metadata"]["namespace"], target.name, container, **selection)
-        iterator = aiter(pieces)
-        # The first piece is asked for before the answer begins: until then a refusal can still be a Status.
-        first = None if selection["follow"] else await anext(iterator, None)
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        response.enable_chunked_encoding()
-        await response.prepare(call.request)
-        if first is not None:
-            await response.write(first)
-        async for piece in iterator:
-            await response.write(piece)
-        await response.write_eof()
-        return response
+        where = (pod["metadata"]["namespace"], target.name, container)
+        pieces = await kubelet.logs(*where, **asdict(options))
+        return await pod_logs.stream_log(call.request, aiter(pieces), follow=options.follow)
 
     async def exec(self, call: Call) -> web.StreamResponse:
-        """Run a command in a container, over a WebSocket."""
-        target, query = call.target, call.request.query
-        pod = self._registry.get("pods", target.namespace, target.name)
-        container = choose_container(pod, query.get("container", ""))
-        if not pod["spec"].get("nodeName"):
-            raise BadRequest(f"pod {target.name} does not have a host assigned")
-        command = query.getall("command", [])
-        if not command:
-            raise BadRequest("you must specify at least one command for the container")
-        wanted = {name: read_flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
-        if not any(wanted[name] for name in ("stdin", "stdout", "stderr")):
-            raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
-        socket = web.WebSocketResponse(protocols=PROTOCOLS)
-        if not socket.can_prepare(call.request).ok:
-            raise BadRequest("unable to upgrade: only WebSocket is served")
-        kubelet = self._require_kubelet()
-        where = (pod["metadata"]["namespace"], target.name, container)
-        execution = await kubelet.execute(*where, command, stdin=wanted["stdin"], tty=wanted["tty"])
-        await socket.prepare(call.request)
-        await _converse(socket, execution, wanted)
-        return socket
+        """Run a command in a container; it ends with its client."""
+        where = self._locate(call)
+        command = call.request.query.getall("command", [])
+        channels, wanted = _open_channels(call)
+        try:
+            execution = await self._require_kubelet().execute(
+                *where, command, stdin=wanted.stdin, tty=wanted.tty
+            )
+        except StatusError as failure:
+            await channels.open()
+            await tell(channels, wanted, show_failure(failure, channels.protocol))
+            return channels.response
+        await channels.open()
+        await converse(channels, execution, wanted, command)
+        return channels.response
+
+    async def attach(self, call: Call) -> web.StreamResponse:
+        """Listen and talk to a running container; it outlives its client."""
+        where = self._locate(call)
+        channels, wanted = _open_channels(call)
+        attached: Execution = await self._require_kubelet().attach(*where, stdin=wanted.stdin, tty=wanted.tty)
+        await channels.open()
+        await converse(channels, attached, wanted, None)
+        return channels.response
+
+    async def forward(self, call: Call) -> web.StreamResponse:
+        """Carry connections to ports of a pod."""
+        pod = self._registry.get("pods", call.target.namespace, call.target.name)
+        _require_node(pod)
+        ports = forwarding.read_ports(call.request.query.getall("ports", []))
+        require_upgrade(call.request)
+        kubelet, metadata = self._require_kubelet(), pod["metadata"]
+        connect = forwarding.Forwarder(kubelet, metadata["namespace"], metadata["name"], metadata["uid"])
+        return await forwarding.serve(call.request, connect, ports)
+
+    def _locate(self, call: Call) -> tuple[str, str, str]:
+        """Return namespace, pod and container that a request is about."""
+        pod = self._registry.get("pods", call.target.namespace, call.target.name)
+        container = choose_container(pod, call.query.get("container", ""))
+        _require_node(pod)
+        return pod["metadata"]["namespace"], pod["metadata"]["name"], container
 
     def _require_kubelet(self) -> Kubelet:
         if self.kubelet is None:
@@ -85,103 +91,35 @@ class Streams:
         return self.kubelet
 
 
+def _require_node(pod: Object) -> None:
+    if not pod["spec"].get("nodeName"):
+        raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
+
+
+def _open_channels(call: Call) -> tuple[Channels, Wanted]:
+    """Return the channels, not open yet, and which of them are wanted."""
+    require_upgrade(call.request)
+    query = call.query
+    tty = read_flag(query, "tty")
+    # A terminal has one output only.
+    stderr = read_flag(query, "stderr") and not tty
+    wanted = Wanted(read_flag(query, "stdin"), read_flag(query, "stdout"), stderr, tty)
+    if not (wanted.stdin or wanted.stdout or wanted.stderr):
+        raise PlainError("you must specify at least 1 of stdin, stdout, stderr", 400)
+    return Channels(call.request, PROTOCOLS), wanted
+
+
 def choose_container(pod: Object, asked: str) -> str:
     """Return the container that is meant; BadRequest if none is named and there are several, or it is none."""
-    name = pod["metadata"]["name"]
-    names = [each["name"] for each in pod["spec"]["containers"]]
-    init = [each["name"] for each in pod["spec"].get("initContainers", ())]
+    name, spec = pod["metadata"]["name"], pod["spec"]
+    names = [each["name"] for each in spec["containers"]]
+    init = [each["name"] for each in spec.get("initContainers") or ()]
     if asked:
-        if asked not in names + init:
+        if asked not in (*init, *names):
             raise BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
-    annotated = pod["metadata"].get("annotations", {}).get(_DEFAULT_CONTAINER)
-    if annotated in names:
-        return str(annotated)
     if len(names) == 1:
         return str(names[0])
-    or_init = f" or one of the init containers: [{' '.join(init)}]" if init else ""
     raise BadRequest(
-        f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]{or_init}"
+        f"a container name must be specified for pod {name}, choose one of: [{' '.join((*init, *names))}]"
     )
-
-
-def _read_selection(query: Any) -> dict[str, Any]:
-    """Return which part of a log is asked for."""
-    since = query.get("sinceTime")
-    try:
-        since_at = None if since is None else parse_time(since)
-    except ValueError as error:
-        raise BadRequest(f"sinceTime: {since!r} is not an RFC 3339 instant") from error
-    numbers = {name: read_integer(query, name) for name in ("sinceSeconds", "tailLines", "limitBytes")}
-    for name, least in (("sinceSeconds", 1), ("tailLines", 0), ("limitBytes", 1)):
-        given = numbers[name]
-        if given is not None and given < least:
-            raise BadRequest(f"{name}: Invalid value: {given}: must be greater than or equal to {least}")
-    return {
-        "follow": read_flag(query, "follow"),
-        "previous": read_flag(query, "previous"),
-        "since_s": numbers["sinceSeconds"],
-        "since_at": since_at,
-        "tail_lines": numbers["tailLines"],
-        "timestamps": read_flag(query, "timestamps"),
-        "limit_bytes": numbers["limitBytes"],
-    }
-
-
-async def _converse(socket: web.WebSocketResponse, execution: Execution, wanted: dict[str, bool]) -> None:
-    """Carry input and output between a client and a command until the command ends or the client goes."""
-    listener = asyncio.create_task(_listen(socket, execution))
-    speaker = asyncio.create_task(_speak(socket, execution, wanted))
-    try:
-        await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
-        if speaker.done():
-            await socket.send_bytes(bytes([_ERROR]) + orjson.dumps(speaker.result()))
-            await socket.close()
-    finally:
-        for task in (listener, speaker):
-            task.cancel()
-        if not speaker.done() or speaker.cancelled() or speaker.exception() is not None:
-            await execution.kill()
-        for task in (listener, speaker):
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await task
-
-
-async def _listen(socket: web.WebSocketResponse, execution: Execution) -> None:
-    """Give the command its input; returns when the client is gone."""
-    async for message in socket:
-        data = message.data
-        if message.type is WSMsgType.TEXT:
-            data = data.encode()
-        elif message.type is not WSMsgType.BINARY:
-            return
-        if not data:
-            continue
-        channel, payload = data[0], data[1:]
-        if channel == _STDIN and payload:
-            await execution.write_stdin(payload)
-        elif channel == _CLOSE and payload[:1] == bytes([_STDIN]):
-            await execution.close_stdin()
-        # Resizing a terminal that is not there changes nothing.
-
-
-async def _speak(socket: web.WebSocketResponse, execution: Execution, wanted: dict[str, bool]) -> Object:
-    """Send what the command writes; return the Status that tells how it ended."""
-    asked = {_STDOUT: wanted["stdout"], _STDERR: wanted["stderr"]}
-    async for channel, data in execution.output():
-        if asked.get(channel):
-            await socket.send_bytes(bytes([channel]) + data)
-    return show_exit(await execution.wait())
-
-
-def show_exit(code: int) -> Object:
-    """Return the Status of a command that has ended."""
-    if code == 0:
-        return {"metadata": {}, "status": "Success"}
-    return {
-        "metadata": {},
-        "status": "Failure",
-        "message": f"command terminated with non-zero exit code: command terminated with exit code {code}",
-        "reason": "NonZeroExitCode",
-        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
-    }

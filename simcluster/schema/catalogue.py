@@ -28,11 +28,8 @@ ABSENT = frozenset(
         "autoscaling",
         "cronjobs.batch",
         "resourcequotas",
-        # Attaching to, or forwarding into, a process needs SPDY; answered as absent, never half.
         "bindings",
         "certificatesigningrequests/approval",
-        "pods/attach",
-        "pods/portforward",
         "pods/proxy",
         "pods/resize",
         "pods/ephemeralcontainers",
