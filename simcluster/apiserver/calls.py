@@ -104,8 +104,10 @@ class Kubelet(Protocol):
         """
         ...
 
-    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool) -> Execution:
-        """Listen and talk to a running container; PlainError if it does not run."""
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Execution:
+        """Listen and talk to a running container; PlainError if it does not run. It has a terminal or has not,
+        whatever a client asks for.
+        """
         ...
 
     async def connect(

@@ -21,6 +21,7 @@ from simcluster.errors import BadRequest, PlainError
 V5, V4, V4_TEXT = "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io"
 OLD, OLD_TEXT, UNNAMED = "channel.k8s.io", "base64.channel.k8s.io", ""
 _CLOSE = 255
+_KEY = 16  # bytes, of the client's key (RFC 6455, 4.1)
 # What one message may hold; a real server sets no bound, and clients send pieces of some kilobytes.
 _LARGEST = 16 * 1024 * 1024
 
@@ -94,7 +95,11 @@ def require_upgrade(request: web.BaseRequest) -> None:
         raise BadRequest("Upgrade request required")
     if upgrade != "websocket":
         raise BadRequest(f"unable to upgrade: {upgrade} is not served, only websocket is")
-    if not web.WebSocketResponse().can_prepare(request).ok or "Sec-WebSocket-Key" not in request.headers:
+    try:
+        is_key = len(base64.b64decode(request.headers.get("Sec-WebSocket-Key", ""))) == _KEY
+    except ValueError:
+        is_key = False
+    if request.method != "GET" or not is_key or request.headers.get("Sec-WebSocket-Version") != "13":
         raise PlainError("", 400)
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -88,7 +89,9 @@ def read_ports(said: Sequence[str]) -> list[int]:
     ports = []
     for each in (part for value in said for part in value.split(",")):
         if not (each.isascii() and each.isdigit()):
-            raise BadRequest(f'cannot convert to []int32: strconv.ParseUint: parsing "{each}": invalid syntax')
+            raise BadRequest(
+                f'cannot convert to []int32: strconv.ParseUint: parsing "{each}": invalid syntax'
+            )
         if len(each) > 5 or int(each) > _MOST_PORT:
             raise BadRequest(
                 f'cannot convert to []int32: strconv.ParseUint: parsing "{each}": value out of range'
@@ -99,9 +102,7 @@ def read_ports(said: Sequence[str]) -> list[int]:
     return ports
 
 
-async def serve(
-    request: web.BaseRequest, forwarder: Forwarder, ports: Sequence[int]
-) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, forwarder: Forwarder, ports: Sequence[int]) -> web.StreamResponse:
     """Forward until the client goes, in the protocol that it asked for."""
     asked = [each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     tunnels = [each.removeprefix(_TUNNEL) for each in asked if each.startswith(_TUNNEL)]
@@ -130,15 +131,18 @@ async def _serve_channels(channels: Channels, forwarder: Forwarder, ports: Seque
         for channel in (2 * index, 2 * index + 1):
             await channels.send(channel, port.to_bytes(2, "little"))
     listener = asyncio.create_task(_distribute(channels, inboxes))
-    carriers = asyncio.gather(
+    carriers: asyncio.Future[Any] = asyncio.gather(
         *(
             _serve_port(channels, forwarder, port, index, inbox)
             for index, (port, inbox) in enumerate(zip(ports, inboxes, strict=True))
         )
     )
+    both: set[asyncio.Future[Any]] = {listener, carriers}
     try:
-        await asyncio.wait({listener, carriers}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if carriers.done():
+            listener.cancel()
+            await asyncio.wait({listener})
             await carriers
             await channels.close()
     finally:
@@ -152,9 +156,7 @@ async def _distribute(channels: Channels, inboxes: Sequence[Inbox]) -> None:
             await inboxes[index].put(frame.data)
 
 
-async def _serve_port(
-    channels: Channels, forwarder: Forwarder, port: int, index: int, inbox: Inbox
-) -> None:
+async def _serve_port(channels: Channels, forwarder: Forwarder, port: int, index: int, inbox: Inbox) -> None:
     async def send(data: bytes) -> None:
         await channels.send(2 * index, data)
 
@@ -164,7 +166,7 @@ async def _serve_port(
         await channels.send(2 * index + 1, str(broken).encode())
 
 
-async def _end(*tasks: asyncio.Future[None]) -> None:
+async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     for task in tasks:
@@ -232,9 +234,9 @@ class _Session:
             case spdy.Ping():
                 await self._send(frame)
 
-    async def _open(self, stream: int, headers: object) -> None:
+    async def _open(self, stream: int, headers: Mapping[str, str]) -> None:
         """Take a stream as one of a pair; start the connection when both are there."""
-        said = {key.lower(): value for key, value in dict(headers).items()}  # type: ignore[call-overload]
+        said = {key.lower(): value for key, value in headers.items()}
         kind, port = said.get("streamtype", ""), said.get("port", "")
         is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _MOST_PORT
         if kind not in ("data", "error") or not is_port or stream in self._inboxes:
@@ -257,13 +259,16 @@ class _Session:
         async def send(data: bytes) -> None:
             await self._send(spdy.Data(pair.data, data))
 
-        end: tuple[spdy.Frame, ...] = (spdy.Data(pair.data, b"", True), spdy.Data(pair.error, b"", True))
+        end: tuple[spdy.Frame, ...] = (
+            spdy.Data(pair.data, b"", is_last=True),
+            spdy.Data(pair.error, b"", is_last=True),
+        )
         try:
             await self._forwarder.carry(pair.port, self._inboxes[pair.data], send)
         except _Broken as broken:
             end = (
                 spdy.Data(pair.error, str(broken).encode()),
-                spdy.Data(pair.error, b"", True),
+                spdy.Data(pair.error, b"", is_last=True),
                 spdy.Reset(pair.data, spdy.CANCEL),
             )
         finally:

@@ -53,6 +53,9 @@ async def converse(
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if speaker.done():
+            # Nobody else may read while the connection is closed in order.
+            listener.cancel()
+            await asyncio.wait({listener})
             code = speaker.result() if command is not None else 0
             await _conclude(channels, show_exit(code, channels.protocol, command or []))
     finally:

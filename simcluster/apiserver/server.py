@@ -36,7 +36,14 @@ from simcluster.apiserver.tls import make_tls
 from simcluster.apiserver.watches import Watches
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
-from simcluster.errors import BadRequest, Forbidden, MethodNotAllowed, PlainError, ResourceNotFound, StatusError
+from simcluster.errors import (
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    PlainError,
+    ResourceNotFound,
+    StatusError,
+)
 from simcluster.faults.requests import RequestFaults
 from simcluster.registry import Registry
 from simcluster.schema import Protobuf
@@ -190,6 +197,9 @@ class ApiServer:
             if public is not None:
                 return public
         user = self._callers.identify(request)
+        if request.method == "CONNECT":
+            # Its path is none, and a success would turn the connection into a tunnel.
+            raise MethodNotAllowed
         target = read_target(request.method, path, request.query)
         if target is None:
             self._require_path(user, request)
@@ -212,8 +222,6 @@ class ApiServer:
 
     def _handler(self, call: Call) -> Handler:
         target, kind = call.target, call.kind
-        if call.request.method == "HEAD":
-            raise MethodNotAllowed
         if target.subresource:
             return self._subresource_handler(call)
         if not kind.stored:

@@ -63,7 +63,7 @@ class Streams:
         """Listen and talk to a running container; it outlives its client."""
         where = self._locate(call)
         channels, wanted = _open_channels(call)
-        attached: Execution = await self._require_kubelet().attach(*where, stdin=wanted.stdin, tty=wanted.tty)
+        attached: Execution = await self._require_kubelet().attach(*where, stdin=wanted.stdin)
         await channels.open()
         await converse(channels, attached, wanted, None)
         return channels.response

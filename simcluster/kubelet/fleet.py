@@ -6,12 +6,14 @@ one timer beats for all of them; a request for a pod's logs goes to the kubelet 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.workqueue import CallLater, Timer
 from simcluster.errors import StatusError
+from simcluster.kubelet.attachment import Attachment
 from simcluster.kubelet.execution import Execution
 from simcluster.kubelet.kubelet import Kubelet
 from simcluster.profile import Profile
@@ -101,3 +103,13 @@ class Fleet:
         """As `Kubelet.execute`."""
         kubelet = self._of_pod(namespace, pod)
         return await kubelet.execute(namespace, pod, container, command, stdin=stdin, tty=tty)
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
+        """As `Kubelet.attach`."""
+        return await self._of_pod(namespace, pod).attach(namespace, pod, container, stdin=stdin)
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """As `Kubelet.connect`."""
+        return await self._of_pod(namespace, pod).connect(namespace, pod, port)

@@ -14,12 +14,15 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from simcluster.kubelet.logs import ContainerLog
 from simcluster.kubelet.rooms import Room
 from simcluster.kubelet.spawner import Child, Spawner
+from simcluster.kubelet.terminals import STDERR, STDOUT, Pipes, open_streams
 
 _BLOCK = 64 * 1024
+_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,21 @@ class Command:
     cwd: Path
     room: Room | None = None
     network: int | None = None  # a descriptor of the network namespace
+    stdin: bool = False
+    tty: bool = False
+
+
+class Listener(Protocol):
+    """Somebody who wants what a container writes, from now on."""
+
+    def take(self, piece: tuple[int, bytes] | None) -> None:
+        """Take a piece, (1 for stdout or 2 for stderr, data); None: there is no more."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has enough for now."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -42,63 +60,70 @@ class Instance:
     spawner: Spawner
     log: ContainerLog
     child: Child
+    pipes: Pipes
     executions: set[Child] = field(default_factory=set)
+    listeners: set[Listener] = field(default_factory=set)
     _halts: set[str] = field(default_factory=set)
-    _pipes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     async def start(cls, spawner: Spawner, command: Command, log: ContainerLog) -> Instance:
         """Start the command with its output going to the log; StartFailed if it can not be."""
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        out, out_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        error, error_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for end in (out_end, error_end):
-            os.set_blocking(end, True)  # writers expect to block
+        pipes, theirs = open_streams(stdin=command.stdin, tty=command.tty)
         try:
             child = await spawner.spawn(
                 command.argv,
                 command.environment,
                 command.cwd,
-                (nothing, out_end, error_end),
+                theirs,
                 declared=command.declared,
                 room=command.room,
                 network=command.network,
+                tty=command.tty,
             )
         except BaseException:
-            os.close(out)
-            os.close(error)
+            pipes.close()
             raise
         finally:
-            for end in (nothing, out_end, error_end):
+            for end in set(theirs):
                 os.close(end)
-        instance = cls(command, spawner, log, child)
-        instance._follow("stdout", out)
-        instance._follow("stderr", error)
+        instance = cls(command, spawner, log, child, pipes)
+        instance.follow()
         return instance
 
-    def _follow(self, stream: str, pipe: int) -> None:
-        self._pipes[stream] = pipe
-        asyncio.get_running_loop().add_reader(pipe, self._pump, stream)
+    def follow(self) -> None:
+        """Read what it writes, now and on."""
+        for descriptor in self.pipes.outputs:
+            asyncio.get_running_loop().add_reader(descriptor, self._pump, descriptor)
 
-    def _pump(self, stream: str) -> bool:
-        """Move what is there from a pipe to the log; whether there may be more."""
-        pipe = self._pipes.get(stream)
-        if pipe is None:
+    def _pause(self) -> None:
+        """Read nothing until somebody who listens has caught up and calls `follow`."""
+        for descriptor in self.pipes.outputs:
+            asyncio.get_running_loop().remove_reader(descriptor)
+
+    def _pump(self, descriptor: int) -> bool:
+        """Move what is there from a pipe to the log and to listeners; whether there may be more."""
+        if descriptor not in self.pipes.outputs:
             return False
         try:
-            data = os.read(pipe, _BLOCK)
+            data = os.read(descriptor, _BLOCK)
         except BlockingIOError:
             return False
+        except OSError:  # a terminal whose other end is closed says EIO
+            data = b""
+        channel = self.pipes.outputs[descriptor]
         if not data:
-            self._close(stream)
+            self._close(descriptor)
             return False
-        self.log.write(stream, data)
+        self.log.write(_NAMES[channel], data)
+        for listener in self.listeners:
+            listener.take((channel, data))
+        if any(listener.is_full for listener in self.listeners):
+            self._pause()
         return True
 
-    def _close(self, stream: str) -> None:
-        pipe = self._pipes.pop(stream)
-        asyncio.get_running_loop().remove_reader(pipe)
-        os.close(pipe)
+    def _close(self, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        self.pipes.close_output(descriptor)
 
     async def wait(self) -> int:
         """The exit code as a container run-time tells it: 128 + n for a signal; all output is in the log
@@ -107,12 +132,15 @@ class Instance:
         status = await self.child.wait()
         for execution in self.executions:
             execution.kill()
-        for stream in tuple(self._pipes):
-            while self._pump(stream):  # at most what the pipe holds: nobody is left to write
+        for descriptor in tuple(self.pipes.outputs):
+            while self._pump(descriptor):  # at most what the pipe holds: nobody is left to write
                 continue
-            if stream in self._pipes:  # held open by a process that left the group
-                self._close(stream)
+            if descriptor in self.pipes.outputs:  # held open by a process that left the group
+                self._close(descriptor)
+        self.pipes.close()
         self.log.close()
+        for listener in self.listeners:
+            listener.take(None)
         return status if status >= 0 else 128 - status
 
     def terminate(self, stop_signal: int, *, is_shared: bool) -> None:

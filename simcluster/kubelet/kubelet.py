@@ -8,15 +8,21 @@ when its node's heart beats, it is told by the `fleet`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
 from simcluster.controllers.metadata import name_of, uid_of
-from simcluster.errors import BadRequest, NotFound, StatusError
-from simcluster.kubelet.containers import CREATING, Running, Starting, Terminated, Waiting
+from simcluster.errors import BadRequest, NotFound, PlainError, StatusError
+from simcluster.kubelet.attachment import Attachment
+from simcluster.kubelet.containers import CREATING, PULL_BACKOFF, PULL_FAILED, Running, Starting, Waiting
 from simcluster.kubelet.execution import Execution
 from simcluster.kubelet.host import Host
+from simcluster.kubelet.instance import Instance
+from simcluster.kubelet.launch import find_spec
 from simcluster.kubelet.logs import ContainerLog, Selection
 from simcluster.kubelet.node import NodeStatus
 from simcluster.kubelet.spawner import StartFailed
@@ -25,6 +31,8 @@ from simcluster.kubelet.worker import NODE, PodWorker
 
 _log = logging.getLogger(__name__)
 Object = dict[str, Any]
+# How a request for the log of a container that waits is told why, where not by the reason itself.
+_WAITS = {PULL_FAILED: "image can't be pulled", PULL_BACKOFF: "trying and failing to pull image"}
 
 
 class Kubelet:
@@ -187,25 +195,54 @@ class Kubelet:
         if previous:
             raise BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
         reason = state.reason if isinstance(state, Waiting) else CREATING
+        reason = _WAITS.get(reason, reason)
         raise BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
 
     async def execute(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Execution:
-        """Start a command in a running container; BadRequest or an internal error says why it can not be."""
+        """Start a command in a running container. PlainError: it does not run; StatusError: the command can not be
+        started.
+        """
         await self._host.frost.wait()
-        worker = self._find(namespace, pod, container)
-        instance = worker.instances.get(container)
-        state = worker.containers[container].state
-        if instance is None or not isinstance(state, Running):
-            if isinstance(state, Terminated):
-                phase = worker.pod.get("status", {}).get("phase", "Unknown")
-                raise BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}")
-            raise StatusError(f'unable to upgrade connection: container not found ("{container}")')
+        instance = self._find_instance(namespace, pod, container)
+        if instance is None:
+            raise PlainError(f'container not found ("{container}")', 500)
+        if not command:
+            raise _refuse_start("args must not be empty")
         try:
             return await Execution.start(instance, command, stdin=stdin, tty=tty)
         except StartFailed as failure:
-            text = (
-                f"OCI runtime exec failed: exec failed: unable to start container process: {failure}: unknown"
-            )
-            raise StatusError(f"Internal error occurred: {text}") from failure
+            raise _refuse_start(f"unable to start container process: {failure}") from failure
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
+        """Listen and talk to a running container; PlainError if it does not run."""
+        await self._host.frost.wait()
+        instance = self._find_instance(namespace, pod, container)
+        if instance is None:
+            raise PlainError(f"container {container} not found in pod {pod}_{namespace}", 500)
+        once = find_spec(self._find(namespace, pod, container).pod, container).get("stdinOnce", False)
+        return Attachment(instance, stdin=stdin, once=once)
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port at the pod's own address; OSError if nobody listens there."""
+        await self._host.frost.wait()
+        worker = self._workers.get(uid_of(self._host.registry.get("pods", namespace, pod)))
+        if worker is None or worker.address is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return await asyncio.open_connection(worker.address, port)
+
+    def _find_instance(self, namespace: str, pod: str, container: str) -> Instance | None:
+        """What runs of a container."""
+        worker = self._find(namespace, pod, container)
+        is_running = isinstance(worker.containers[container].state, Running)
+        return worker.instances.get(container) if is_running else None
+
+
+def _refuse_start(why: str) -> StatusError:
+    where = f'failed to exec in container: failed to start exec "{secrets.token_hex(32)}"'
+    return StatusError(
+        f"error executing command in container: {where}: OCI runtime exec failed: exec failed: {why}: unknown"
+    )

@@ -150,7 +150,16 @@ def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Co
     environment = base | found
     # `workingDir` is a place in the image; a path of this machine that happens to be called so is none of the pod's.
     argv = make_command(spec, image_command, environment)
-    return Command(argv, environment, declared, files.cwd, _furnish(worker), worker.network)
+    return Command(
+        argv,
+        environment,
+        declared,
+        files.cwd,
+        stdin=spec.get("stdin", False),
+        tty=spec.get("tty", False),
+        room=_furnish(worker),
+        network=worker.network,
+    )
 
 
 def _furnish(worker: PodWorker) -> Room | None:

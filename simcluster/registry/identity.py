@@ -72,7 +72,8 @@ def place(kind: Resource, namespace: str | None, obj: Object) -> None:
 
 def require_same_uid(kind: Resource, old: Object, given: Object) -> None:
     """Refuse a patch that changes the uid; in a replacement it is a precondition."""
-    uid = (given.get("metadata") or {}).get("uid")
+    metadata = given.get("metadata")
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
     if uid and uid != old["metadata"]["uid"]:
         # A real server finds it twice.
         faults = [invalid("metadata.uid", uid, "field is immutable")] * 2

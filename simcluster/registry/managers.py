@@ -70,7 +70,12 @@ def track_write(
         # Nobody's writes were tracked, or the writer wants them forgotten: that stays so.
         metadata.pop("managedFields", None)
         return
-    comparison = _compare(kind, begin(kind.type) if old is None else old, new, subresource)
+    try:
+        comparison = _compare(kind, begin(kind.type) if old is None else old, new, subresource)
+    except ValueError:
+        # Lists whose elements can not be told apart: a real server tracks nothing of such an object.
+        metadata.pop("managedFields", None)
+        return
     tracked = track(entries, comparison, _writer(kind, "Update", subresource, options), now)
     if subresource == "scale":
         tracked = [_timeless(each) for each in tracked]

@@ -31,6 +31,7 @@ class Command:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.sizes: list[tuple[int, int]] = []
 
     async def write_stdin(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -60,6 +61,9 @@ class Command:
                 yield channel, data
             else:
                 left -= 1
+
+    def resize(self, width: int, height: int) -> None:
+        self.sizes.append((width, height))
 
     async def wait(self) -> int:
         return await self._process.wait()
@@ -104,6 +108,14 @@ class Node:
         )
         self.commands.append(started)
         return started
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Command:
+        return await self.execute(namespace, pod, container, ["cat"], stdin=stdin, tty=False)
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", port)
 
 
 class Running:

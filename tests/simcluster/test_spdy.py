@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import pytest
@@ -40,7 +41,7 @@ def test_what_is_written_is_read_in_whatever_pieces(frames: list[object], cuts: 
     sent = b"".join(writer.write(frame) for frame in frames)  # type: ignore[arg-type]
     edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
 
-    pieces = [sent[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    pieces = [sent[begin:end] for begin, end in itertools.pairwise(edges)]
     assert [frame for piece in pieces for frame in reader.feed(piece)] == frames
 
 
