@@ -20,6 +20,7 @@ from simcluster.errors import (
     Invalid,
     TooLarge,
     UnsupportedMediaType,
+    invalid,
     unsupported,
 )
 from simcluster.registry import DeleteOptions
@@ -106,8 +107,13 @@ def read_delete_body(given: Any) -> DeleteOptions:
     if not isinstance(given, dict):
         raise BadRequest("the object provided is unrecognized (must be of type DeleteOptions)")
     grace_s, propagation = given.get("gracePeriodSeconds"), given.get("propagationPolicy")
-    if propagation is None and given.get("orphanDependents") is not None:
-        propagation = "Orphan" if given["orphanDependents"] else "Background"
+    orphan = given.get("orphanDependents")
+    if propagation is not None and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        fault = invalid("propagationPolicy", propagation, text)
+        raise Invalid("DeleteOptions.meta.k8s.io", "", [fault])
+    if orphan is not None:
+        propagation = "Orphan" if orphan else "Background"
     if grace_s is not None and not isinstance(grace_s, int):
         raise BadRequest(
             "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"

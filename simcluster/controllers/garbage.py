@@ -116,14 +116,11 @@ class GarbageCollector:
                 self._write(key, dependent, ownerReferences=references)
 
     def _wait_for_dependents(self, key: Key, obj: Object) -> None:
-        blocking = [
-            each
-            for each in tuple(self._dependents.get(uid_of(obj), ()))
-            if _blocks(self._get(each), uid_of(obj))
-        ]
-        if not blocking:
+        dependents = tuple(self._dependents.get(uid_of(obj), ()))
+        if not any(_blocks(self._get(each), uid_of(obj)) for each in dependents):
             self._drop_finalizer(key, obj, FOREGROUND)
-        for each in blocking:
+        # Those that do not block go as well, while the others are waited for.
+        for each in dependents:
             self.loop.queue.add(each)
 
     def _orphan(self, key: Key, obj: Object) -> None:

@@ -1,4 +1,4 @@
-"""May anything be created here? The admission plug-in NamespaceLifecycle. Pure.
+"""May anything be created here, and may this namespace go? The admission plug-in NamespaceLifecycle. Pure.
 
 Source: k8s.io/apiserver pkg/admission/plugin/namespace/lifecycle/admission.go.
 """
@@ -10,6 +10,14 @@ from typing import Any
 from simcluster.errors import Cause, Forbidden, NotFound
 from simcluster.schema import Resource
 from simcluster.store import Key, Store
+
+_IMMORTAL = ("default", "kube-public", "kube-system")
+
+
+def check_deletion(resource: str, name: str) -> None:
+    """Raise Forbidden for the namespaces that no cluster is without."""
+    if resource == "namespaces" and name in _IMMORTAL:
+        raise Forbidden(resource, name, "this namespace may not be deleted")
 
 
 def check_namespace(kind: Resource, metadata: dict[str, Any], store: Store) -> None:

@@ -113,7 +113,8 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cause]:
         added = [each for each in new.get("finalizers", ()) if each not in old.get("finalizers", ())]
         if added:
             listed = ", ".join(f'"{each}"' for each in added)
-            text = f"no new finalizers can be added if the object is being deleted, found new finalizers [{listed}]"
+            why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            text = f"{why} []string{{{listed}}}"
             found.append(forbidden("metadata.finalizers", text))
     return found
 

@@ -29,7 +29,7 @@ from simcluster.errors import (
 )
 from simcluster.patches import PatchType, apply_patch, show_patch
 from simcluster.registry import deletion, eviction, identity, services
-from simcluster.registry.admission import check_namespace
+from simcluster.registry.admission import check_deletion, check_namespace
 from simcluster.registry.event_views import EventViewStore
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
@@ -276,6 +276,7 @@ class Registry:
 
     def _delete(self, resource: str, namespace: str | None, name: str, options: DeleteOptions) -> Object:
         kind = self.resource(resource)
+        check_deletion(resource, name)
         record = self.record(resource, namespace, name)
         deletion.check_preconditions(kind.qualified_kind, record.object, options)
         marked = deletion.mark(resource, record.object, options, self.clock())

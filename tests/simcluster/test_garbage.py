@@ -173,10 +173,11 @@ def test_the_last_of_several_owners_decides() -> None:
 
 
 def test_only_dependents_that_block_are_waited_for() -> None:
-    """The other one goes after its owner."""
+    """The others go at the same time, and their owner does not wait for them."""
 
     async def story(cluster: Cluster) -> None:
         parent = cluster.apply(MAPS, config_map("parent"))
+        cluster.apply(MAPS, config_map("free", owned_by(parent)))
         hold = {"finalizers": ["example.test/hold"]}
         cluster.apply(MAPS, config_map("loose", owned_by(parent), **hold))
         cluster.apply(MAPS, config_map("blocking", owned_by(parent, blockOwnerDeletion=True), **hold))

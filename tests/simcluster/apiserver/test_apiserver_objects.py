@@ -184,6 +184,20 @@ def test_requests_that_make_no_sense_are_refused_in_the_real_words(
     assert (status["kind"], status["status"]) == ("Status", "Failure")
 
 
+def test_two_ways_of_propagation_at_once_are_refused(plain: Plain, namespace: str) -> None:
+    """In a body, with the real text; nothing is deleted."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    plain.ask("POST", path, {"metadata": {"name": "c"}})
+    both = {"orphanDependents": True, "propagationPolicy": "Orphan"}
+    code, status = plain.ask("DELETE", f"{path}/c", {"kind": "DeleteOptions", "apiVersion": "v1"} | both)
+    assert (code, status["message"]) == (
+        422,
+        'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": '
+        "orphanDependents and deletionPropagation cannot be both set",
+    )
+    assert plain.ask("GET", f"{path}/c")[0] == 200
+
+
 def test_bodies_of_unknown_forms_are_refused_with_the_known_ones(plain: Plain, namespace: str) -> None:
     """415 for other forms, 400 for broken JSON, 413 for too much; YAML is read."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"

@@ -63,8 +63,12 @@ def test_a_finalizer_holds_an_object_until_it_is_taken_off(registry: Registry) -
 
     assert held["metadata"]["deletionTimestamp"] == NOW_TEXT
     patch = {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}
-    with pytest.raises(Invalid, match="no new finalizers can be added if the object is being deleted"):
+    with pytest.raises(Invalid) as caught:
         registry.patch("configmaps", "default", "c", patch, "merge")
+    assert caught.value.causes[0].message == (
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+        '[]string{"example.com/more"}'
+    )
     registry.patch("configmaps", "default", "c", {"metadata": {"finalizers": None}}, "merge")
     with pytest.raises(NotFound):
         registry.get("configmaps", "default", "c")
@@ -105,21 +109,32 @@ def test_a_deletion_of_another_object_of_that_name_is_a_conflict(registry: Regis
 
 def test_a_namespace_terminates_until_it_is_finalized(registry: Registry) -> None:
     """Meanwhile nothing is created in it, with the real text and cause; nothing else is lost."""
-    terminating = registry.delete("namespaces", None, "default")
+    registry.create("namespaces", None, {"metadata": {"name": "doomed"}})
+    terminating = registry.delete("namespaces", None, "doomed")
     assert (terminating["status"]["phase"], terminating["spec"]["finalizers"]) == (
         "Terminating",
         ["kubernetes"],
     )
 
     with pytest.raises(Forbidden) as caught:
-        registry.create("pods", "default", pod())
+        registry.create("pods", "doomed", pod())
     assert caught.value.message == (
-        'pods "p" is forbidden: unable to create new content in namespace default because it is being terminated'
+        'pods "p" is forbidden: unable to create new content in namespace doomed because it is being terminated'
     )
     assert caught.value.details["causes"][0]["reason"] == "NamespaceTerminating"
 
     finalized = copy.deepcopy(terminating)
     finalized["spec"]["finalizers"] = []
-    registry.update("namespaces", None, "default", finalized, subresource="finalize")
+    registry.update("namespaces", None, "doomed", finalized, subresource="finalize")
     with pytest.raises(NotFound):
-        registry.get("namespaces", None, "default")
+        registry.get("namespaces", None, "doomed")
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+def test_some_namespaces_cannot_be_deleted(registry: Registry, name: str) -> None:
+    """Whether they are there or not, dry or not; the real text."""
+    for dry_run in (True, False):
+        with pytest.raises(Forbidden) as caught:
+            registry.delete("namespaces", None, name, dry_run=dry_run)
+        said = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+        assert caught.value.message == said
