@@ -64,6 +64,10 @@ class Access:
         old.close()
         return True
 
+    def forget_connections(self) -> None:
+        """In the child of a fork: the connections of a client that was given are the parent's, too."""
+        self._client.rest_client.pool_manager.clear()
+
     def close(self) -> None:
         """Close the client unless it was given."""
         if self._given is None:

@@ -55,6 +55,18 @@ class Announcer:
             for callback in self._callbacks:
                 self._queue.put((callback, state))
 
+    def abandon(self) -> None:
+        """In the child of a fork: there is no thread, and whoever held the lock is gone."""
+        self._lock = threading.Lock()
+        self._queue = SimpleQueue()
+        self._thread = None
+
+    def restart(self) -> None:
+        """Go on telling those who had subscribed."""
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self.subscribe(callback)
+
     def close(self) -> None:
         """Tell everybody SHUTDOWN, then end the thread."""
         self.announce(grpc.ChannelConnectivity.SHUTDOWN)

@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 
 import grpc
 
+from kube_grpc import forks
 from kube_grpc.connectivity import Announcer
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.entrance import Entrance
@@ -38,22 +39,41 @@ class Pool(Entrance):
     """Members, kept by a thread of its own from construction to `close`."""
 
     def __init__(self, target: Target, options: Options, *, rng: random.Random) -> None:
+        super().__init__(options)
         self.target = target
         self._options = options
+        self._rng = rng
         self._arguments = options.member_options(target.authority)
         self.is_closed = False
         self.announcer = Announcer(f"kube-grpc {target}")
+        self._begin()
+
+    def _begin(self) -> None:
         self.announcer.announce(Connectivity.CONNECTING)
         self._changed = threading.Condition()
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
-        self._roster = Roster(target, options, self, rng=rng)
-        super().__init__(options)
+        self._roster = Roster(self.target, self._options, self, rng=self._rng)
         self.situation: Situation = self._roster.snapshot.situation
         self.members: tuple[Member, ...] = ()
-        self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {target}", daemon=True)
+        # Set in the child of a fork: begins the pool and what feeds it anew.
+        self.revive: Callable[[], None] | None = None
+        self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {self.target}", daemon=True)
         self._keeper.start()
+
+    def abandon(self, revive: Callable[[], None]) -> None:
+        """In the child of a fork: no member, no threads, and `revive` is called by the first call that comes."""
+        self.picker = None
+        self._changed = threading.Condition()
+        self.announcer.abandon()
+        if not self.is_closed:
+            self.revive = revive
+
+    def restart(self) -> None:
+        """Begin anew, as after construction."""
+        self._begin()
+        self.announcer.restart()
 
     def wait(
         self,
@@ -68,6 +88,8 @@ class Pool(Entrance):
         pool is closed.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        if self.revive is not None:
+            self.revive()
         with self._changed:
             while True:
                 if self.is_closed:
@@ -122,7 +144,8 @@ class Pool(Entrance):
             self.is_closed = True
             self._changed.notify_all()
         self._inbox.put(lambda: None)
-        if threading.current_thread() is not self._keeper:
+        # In the child of a fork there is none.
+        if self.revive is None and threading.current_thread() is not self._keeper:
             self._keeper.join()
 
     # What follows runs in the keeper's thread only; `connect`, `disconnect` and `publish` are roster.Host's.
@@ -134,10 +157,11 @@ class Pool(Entrance):
             except Empty:
                 note = self._look
             try:
-                note()
-                if time.monotonic() >= self._look_at:
-                    self._look()
-                self._roster.cancel_overdue()
+                with forks.gate:
+                    note()
+                    if time.monotonic() >= self._look_at:
+                        self._look()
+                    self._roster.cancel_overdue()
             except Exception:
                 # A defect of ours must not end the thread that keeps the pool alive.
                 _LOGGER.exception("%s: defect in the pool's keeper, please report it", self.target)

@@ -2,7 +2,7 @@
 
 Rule: whoever opened it closes it; `close` ends all threads, and waits for them no longer than `_JOIN_S`.
 (Only a request to an API server that does not answer can take longer; that thread ends at the request's
-time-out, after a few seconds.)
+time-out, after a few seconds.) In the child of a fork it begins anew with the first call, see `forks`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 
+from kube_grpc import forks
 from kube_grpc import target as targets
 from kube_grpc.access import Access
 from kube_grpc.discovery import Worker, make_discovery
@@ -24,16 +25,26 @@ class Session:
     """Starts with construction. Raises TargetError and AccessError; an API that is away is no error."""
 
     def __init__(self, text: str, options: Options) -> None:
-        rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
-        self._access = Access(
-            api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context
-        )
+        self._options = options
+        self._rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
+        self._access = self._open_access()
         namespace = None if targets.has_namespace(text) else self._access.find_namespace()
         self.target = targets.parse(text, namespace=namespace)
-        self.pool = Pool(self.target, options, rng=rng)
-        self._workers: list[Worker] = [make_discovery(self._access, self.target, options, self.pool, rng)]
+        self._reviving = threading.Lock()
+        self.pool = Pool(self.target, options, rng=self._rng)
+        self._begin()
+        forks.follow(self)
+
+    def _open_access(self) -> Access:
+        options = self._options
+        return Access(api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context)
+
+    def _begin(self) -> None:
+        options, pool = self._options, self.pool
+        self._workers: list[Worker] = [
+            make_discovery(self._access, self.target, options, self.pool, self._rng)
+        ]
         if options.mode == "poll" or options.ping is not None:
-            pool = self.pool
             self._workers.append(
                 Pinger(lambda: pool.members, options.ping, pool.pinged, interval_s=options.ping_interval_s)
             )
@@ -45,6 +56,23 @@ class Session:
         ]
         for thread in self._threads:
             thread.start()
+
+    def abandon(self) -> None:
+        """In the child of a fork: what was opened is the parent's; the first call begins anew."""
+        self._reviving = threading.Lock()
+        self._workers = []
+        self._threads = []
+        self.pool.abandon(self._revive)
+
+    def _revive(self) -> None:
+        with self._reviving:
+            if self.pool.revive is None:
+                return  # Another thread was first.
+            forks.require_support()
+            self._access = self._open_access()
+            self._access.forget_connections()
+            self.pool.restart()
+            self._begin()
 
     def close(self) -> None:
         """End everything; calls under way are cancelled. Again is no error."""

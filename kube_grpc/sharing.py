@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -96,6 +97,14 @@ class _StubPing:
 
     def __call__(self, channel: Any) -> object:
         return self._ping(self._stub_class(channel))
+
+
+def _renew_lock() -> None:
+    global _lock  # in the child of a fork whoever held it is gone
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _release(key: _Key, shared: _Shared) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kube_grpc import forks
 from kube_grpc.aio.member import AioMember
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.endpoints import Endpoint, EndpointSet
@@ -46,6 +47,13 @@ class AioPool(Entrance):
         self.is_closed = False
         self._roster = Roster(target, options, self, rng=rng)
         self.snapshot: Snapshot = self._roster.snapshot
+        self._is_forked = False
+        forks.follow(self)
+
+    def abandon(self) -> None:
+        """In the child of a fork: its event loop is the parent's."""
+        self.picker = None
+        self._is_forked = True
 
     async def wait(
         self,
@@ -77,7 +85,13 @@ class AioPool(Entrance):
                 raise NoMemberError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
 
     def require_open(self) -> None:
-        """UsageError, as a closed grpc.aio.Channel has it, if the pool is closed."""
+        """UsageError, as a closed grpc.aio.Channel has it, if the pool is closed, or was opened before a fork."""
+        if self._is_forked:
+            msg = (
+                "this channel was opened before the process forked, in an event loop that is the parent's\n"
+                "  do: open it in the child"
+            )
+            raise grpc.aio.UsageError(msg)
         if self.is_closed:
             msg = "Channel is closed."
             raise grpc.aio.UsageError(msg)

@@ -1,0 +1,82 @@
+"""Processes that fork with an open channel: each side goes on by itself, or is told what to do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("fork_program.py")
+Run = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def run(api: Any, kubeconfig: Path, make_backend: Any) -> Run:
+    """Runs the program over one pod named a; the lines that it printed."""
+    api.put("greeter-1", make_backend("a").address)
+
+    def begin(way: str, **environment: str) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, str(PROGRAM), str(kubeconfig), way],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return begin
+
+
+def test_a_channel_opened_before_a_fork_works_on_both_sides(run: Run) -> None:
+    """The child begins anew with its first call, with threads of its own; the parent's pool goes on."""
+    before, child, code, after = run("plain")
+
+    assert before["said"] == child["said"] == after["said"] == "a:x"
+    assert code["code"] == 0
+    assert any(name.endswith("watch") for name in child["threads"])
+
+
+def test_a_child_that_does_not_call_starts_no_threads(run: Run) -> None:
+    """It is only marked: nothing is started or asked on behalf of a child that does not need it."""
+    _, child, _ = run("idle")
+
+    assert child["threads"] == ["MainThread"]
+
+
+def test_a_fork_in_the_midst_of_calls(run: Run) -> None:
+    """Ten forks while four threads call: every child is answered, and no call of the parent's fails."""
+    lines = run("busy")
+
+    assert [line["said"] for line in lines if line["who"] == "child"] == ["a:x"] * 10
+    (parent,) = [line for line in lines if "codes" in line]
+    assert parent["codes"] == [0] * 10
+    assert parent["failed"] == 0
+
+
+def test_workers_of_multiprocessing_share_the_module_s_channel(run: Run) -> None:
+    """Forked workers each use the channel that the parent opened."""
+    assert run("pool")[1]["said_by_workers"] == ["a:x"] * 6
+
+
+def test_without_grpcs_fork_support_a_child_is_told_what_to_do(run: Run) -> None:
+    """It would hang in gRPC: the call is refused instead, and names the ways out; the parent goes on."""
+    _, child, _, after = run("plain", GRPC_ENABLE_FORK_SUPPORT="0")
+
+    assert child["error"].startswith("RuntimeError: this channel was opened before the process forked")
+    assert "  do: open it in the child" in child["error"]
+    assert after["said"] == "a:x"
+
+
+def test_an_asyncio_channel_belongs_to_its_process(run: Run) -> None:
+    """In the child of a fork its calls are refused with what to do."""
+    _, child, code = run("aio")
+
+    assert child["error"].startswith("UsageError: this channel was opened before the process forked")
+    assert code["code"] == 0
