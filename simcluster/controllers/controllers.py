@@ -26,7 +26,7 @@ from simcluster.controllers.namespace import Namespaces
 from simcluster.controllers.nodelifecycle import NodeLifecycle
 from simcluster.controllers.podgc import PodCollector
 from simcluster.controllers.pods_by_node import PodsByNode
-from simcluster.controllers.replicaset import ReplicaSets
+from simcluster.controllers.replicaset import CONTROLLERS, ReplicaSets
 from simcluster.controllers.scheduler import Scheduler
 from simcluster.controllers.serviceaccount import ServiceAccounts
 from simcluster.controllers.statefulset import StatefulSets
@@ -96,6 +96,7 @@ def start(
         lifecycle.loop,
         Deployments(context).loop,
         ReplicaSets(context).loop,
+        ReplicaSets(context, CONTROLLERS).loop,
         StatefulSets(context).loop,
         DaemonSets(context).loop,
         jobs.loop,

@@ -78,12 +78,17 @@ class OwnedPods:
             controller = None if pod is None else ownership.controller_of(pod)
             if pod is not None and controller is not None and controller["kind"] == self._kind:
                 name = (name_of(pod)[0], controller["name"])
-                is_other = old is None or new is None or labels_of(old) != labels_of(new)
-                if is_other and self._owners.get(name) is not None:
-                    self._unclaimed.add(name)
+                if pod is new and (old is None or labels_of(old) != labels_of(new)):
+                    self._check(name, new)
                 self._tell(name)
         if new is not None and ownership.controller_of(new) is None:
             for owner in self._owners.list(name_of(new)[0]):
-                if matches_selector(owner["spec"].get("selector"), labels_of(new)):
+                if matches_selector(ownership.selector_of(owner), labels_of(new)):
                     self._unclaimed.add(name_of(owner))
                     self._tell(name_of(owner))
+
+    def _check(self, name: Name, pod: Object) -> None:
+        """A pod that its owner selects no more is to be released."""
+        owner = self._owners.get(name)
+        if owner is not None and not matches_selector(ownership.selector_of(owner), labels_of(pod)):
+            self._unclaimed.add(name)

@@ -37,6 +37,12 @@ def reference_to(owner: Object) -> dict[str, Any]:
     }
 
 
+def selector_of(owner: Object) -> dict[str, Any] | None:
+    """The label selector of an owner; a ReplicationController's is the labels themselves."""
+    selector: dict[str, Any] | None = owner["spec"].get("selector")
+    return {"matchLabels": selector} if owner["kind"] == "ReplicationController" and selector else selector
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a controller's selector says of candidates: those it has, and what to write to get there."""
@@ -49,7 +55,7 @@ class Claim:
 def claim(owner: Object, candidates: Iterable[Object]) -> Claim:
     """Sort candidates, by `owner`'s spec.selector, into kept, to be adopted and to be released."""
     kept, adopt, release = [], [], []
-    selector = owner["spec"].get("selector")
+    selector = selector_of(owner)
     requirements = () if selector is None else from_label_selector(selector)
     for obj in candidates:
         controller, labels = controller_of(obj), labels_of(obj)

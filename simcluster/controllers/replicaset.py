@@ -1,4 +1,4 @@
-"""The ReplicaSet controller: as many active pods as are asked for.
+"""The ReplicaSet controller: as many active pods as are asked for. ReplicationControllers are of its kind.
 
 The rule it keeps: a pod that is being deleted is replaced at once, not when it has ended; victims are chosen in
 `victims`, pods are written by `pod_control`. Source:
@@ -29,21 +29,28 @@ from simcluster.registry import format_time
 from simcluster.store import Object
 
 REPLICA_SETS = "replicasets.apps"
+CONTROLLERS = "replicationcontrollers"
+_NAMES = {
+    REPLICA_SETS: ("replicaset-controller", "ReplicaSet"),
+    CONTROLLERS: ("replication-controller", "ReplicationController"),
+}
 _FAILURE = "ReplicaFailure"
 
 
 class ReplicaSets:
-    """Brings each ReplicaSet's pods and status to what its spec asks for."""
+    """Brings each ReplicaSet's pods and status to what its spec asks for; or each ReplicationController's."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, resource: str = REPLICA_SETS) -> None:
         self._context = context
         self._registry = context.registry
-        self._sets = context.informers.of(REPLICA_SETS)
+        self._resource = resource
+        self._sets = context.informers.of(resource)
         self._pods = context.informers.of("pods")
-        self._control = PodControl(context.registry, context.recorder("replicaset-controller"))
+        component, kind = _NAMES[resource]
+        self._control = PodControl(context.registry, context.recorder(component))
         self._facts: dict[Name, tuple[Mapping[str, str], dict[str, PodFacts]]] = {}
-        self.loop = ControlLoop("replicaset", context, self.sync)
-        self._owned = OwnedPods(context, self._sets, "ReplicaSet", self._enqueue, concerns=_concerns)
+        self.loop = ControlLoop(component, context, self.sync)
+        self._owned = OwnedPods(context, self._sets, kind, self._enqueue, concerns=_concerns)
 
     def sync(self, key: Name) -> None:
         """Create or delete what one ReplicaSet lacks or has too many of, and write its status."""
@@ -109,7 +116,7 @@ class ReplicaSets:
             return
         copy = deepcopy(replica_set)
         copy["status"] = status
-        self._registry.update(REPLICA_SETS, *name_of(replica_set), copy, subresource="status")
+        self._registry.update(self._resource, *name_of(replica_set), copy, subresource="status")
 
     def _wait_for_availability(self, replica_set: Object, facts: Sequence[PodFacts], now: float) -> None:
         min_ready_s = replica_set["spec"].get("minReadySeconds", 0)
@@ -170,7 +177,8 @@ def status_for(
     }
     status: dict[str, Any] = {key: value for key, value in counts.items() if value}
     status["replicas"] = len(active)
-    status["terminatingReplicas"] = sum(each.is_terminating for each in facts)
+    if replica_set["kind"] == "ReplicaSet":
+        status["terminatingReplicas"] = sum(each.is_terminating for each in facts)
     conditions = _conditions(replica_set, now, error, lacking)
     return status | ({"conditions": conditions} if conditions else {})
 

@@ -504,3 +504,32 @@ def test_a_deployment_that_cannot_create_pods_says_so() -> None:
         assert [each["type"] for each in status(cluster)["conditions"]] == ["Available", "Progressing"]
 
     simulate(story)
+
+
+def test_a_rollout_that_is_stuck_is_scaled_in_proportion_and_rolled_over() -> None:
+    """The sizes that a real v1.36.3 gave its ReplicaSets, step by step, with the same strategy."""
+
+    async def story(cluster: Cluster) -> None:
+        cluster.node.is_healthy = lambda pod: pod["spec"]["containers"][0]["image"] == "greeter:dev"
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 3, "maxUnavailable": 2}}
+        await deploy(cluster, replicas=10, strategy=strategy)
+
+        async def sizes() -> dict[str, int]:
+            await cluster.settle()
+            return {image: size for image, (_, size) in sets(cluster).items()}
+
+        set_image(cluster, "nosuch:1")
+        assert await sizes() == {"greeter:dev": 8, "nosuch:1": 5}
+        cluster.edit(D, "greeter", {"spec": {"replicas": 15}})
+        assert await sizes() == {"greeter:dev": 11, "nosuch:1": 7}
+        cluster.edit(D, "greeter", {"spec": {"replicas": 5}})
+        assert await sizes() == {"greeter:dev": 3, "nosuch:1": 5}
+        set_image(cluster, "nosuch:2")
+        assert await sizes() == {"greeter:dev": 3, "nosuch:1": 0, "nosuch:2": 5}
+        cluster.edit(D, "greeter", {"spec": {"progressDeadlineSeconds": 3}})
+        await cluster.settle()
+        _, reason, message = condition(cluster, "Progressing")
+        assert reason == "ProgressDeadlineExceeded"
+        assert message.endswith('" has timed out progressing.')
+
+    simulate(story)

@@ -243,3 +243,35 @@ def test_hundreds_of_pods_come_in_one_go() -> None:
         assert cluster.registry.revision == writes
 
     simulate(story)
+
+
+def test_a_replication_controller_keeps_its_pods_as_a_replica_set_does() -> None:
+    """Its selector is the labels themselves; it is scaled, adopts, and its pods go with it."""
+
+    async def story(cluster: Cluster) -> None:
+        spec = {"replicas": 2, "selector": {"app": "greeter"}, "template": template()}
+        rc = {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old"}, "spec": spec}
+        stray = template() | {"apiVersion": "v1", "kind": "Pod"}
+        stray["metadata"] |= {"name": "stray"}
+        cluster.apply("pods", stray)
+        cluster.apply("replicationcontrollers", rc)
+        await cluster.settle()
+        assert len(cluster.pods()) == 2
+        assert (
+            cluster.get("pods", "stray")["metadata"]["ownerReferences"][0]["kind"] == "ReplicationController"
+        )
+        assert cluster.get("replicationcontrollers", "old")["status"] == {
+            "replicas": 2,
+            "fullyLabeledReplicas": 2,
+            "readyReplicas": 2,
+            "availableReplicas": 2,
+            "observedGeneration": 1,
+        }
+        cluster.edit("replicationcontrollers", "old", {"spec": {"replicas": 1}})
+        await cluster.settle()
+        assert len(cluster.pods()) == 1
+        cluster.registry.delete("replicationcontrollers", "default", "old", propagation="Background")
+        await cluster.settle()
+        assert cluster.list("pods") == []
+
+    simulate(story)

@@ -190,3 +190,29 @@ def test_a_drain_waits_for_the_budget(kubectl: Kubectl) -> None:
     kubectl.run("rollout", "status", "deployment/held", "--timeout=50s")
     kubectl.run("delete", "deployment/held")
     kubectl.run("wait", "--for=delete", "pod", "-l", "app=held", "--timeout=30s")
+
+
+def test_a_deployment_is_paused_undone_and_scaled(kubectl: Kubectl) -> None:
+    """`pause` holds a change back, `undo` is refused meanwhile, `resume` lets it go; any revision comes back."""
+    kubectl.run("apply", "-f", "-", given=[workload("Deployment", "d", replicas=2)])
+    kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+    kubectl.run("set", "env", "deployment/d", "COLOR=red")
+    kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+    kubectl.run("rollout", "pause", "deployment/d")
+    kubectl.run("set", "env", "deployment/d", "COLOR=blue")
+    assert "you cannot rollback a paused deployment" in kubectl.run(
+        "rollout", "undo", "deployment/d", fails=True
+    )
+    assert len(kubectl.get("rs", "-l", "app=d")["items"]) == 2
+    kubectl.run("rollout", "resume", "deployment/d")
+    kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+    kubectl.run("rollout", "undo", "deployment/d", "--to-revision=1")
+    kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+    assert "env" not in kubectl.get("deployment", "d")["spec"]["template"]["spec"]["containers"][0]
+    shown = kubectl.run("rollout", "history", "deployment/d").split("\n")[2:]
+    assert [line.split()[0] for line in shown if line] == ["2", "3", "4"]
+    assert "COLOR" in kubectl.run("rollout", "history", "deployment/d", "--revision=2")
+    kubectl.run("delete", "deployment/d", "--cascade=orphan")
+    assert len(kubectl.get("rs", "-l", "app=d")["items"]) == 3
+    kubectl.run("delete", "rs", "-l", "app=d")
+    kubectl.run("wait", "--for=delete", "pod", "-l", "app=d", "--timeout=30s")
