@@ -298,6 +298,40 @@ def test_choices_are_those_of_a_plain_model(data: st.DataObject) -> None:
                 assert [set(each.reasons) for each in choice.refusals] == expected
 
 
+def model_spread_scores(state: Sequence[tuple[Object, list[Object]]], selector: Object) -> list[int]:
+    """What the scheduler's default spreading says of nodes that all fit: three a node, five a zone."""
+    raw = [0.0] * len(state)
+    zones = [place["metadata"]["labels"].get(ZONE) for place, _ in state]
+    own = [sum(alike(each, selector) for each in held) for _, held in state]
+    for at, zone in enumerate(zones):
+        raw[at] += own[at] * math.log(len(state) + 2) + 2
+        if zone is not None:
+            there = sum(number for number, other in zip(own, zones, strict=True) if other == zone)
+            raw[at] += there * math.log(len(set(zones)) + 2) + 4
+    rounded = [math.floor(each + 0.5) for each in raw]
+    return [100 * (max(rounded) + min(rounded) - each) // max(rounded) for each in rounded]
+
+
+@settings(max_examples=100, deadline=None)
+@given(zones=st.lists(ZONES, min_size=1, max_size=5), apps=st.lists(APPS, min_size=1, max_size=14))
+def test_pods_that_belong_together_go_where_the_model_says(zones: list[str | None], apps: list[str]) -> None:
+    """Room and default spreading, pod after pod, against sums over all pods."""
+    state: list[tuple[Object, list[Object]]] = [
+        (node(f"n{number}", labels={} if zone is None else {ZONE: zone}), [])
+        for number, zone in enumerate(zones)
+    ]
+    world = World(*[place for place, _ in state])
+    for number, app in enumerate(apps):
+        new = pod(f"p{number}", labels={"app": app})
+        choice = world.choose(new, (Requirement("app", "in", frozenset({app})),), seed=number)
+        spread = model_spread_scores(state, {"matchLabels": {"app": app}})
+        points = [model_score(new, *each) + 2 * more for each, more in zip(state, spread, strict=True)]
+        at = next(index for index, (place, _) in enumerate(state) if place["metadata"]["name"] == choice.node)
+        assert points[at] == max(points)
+        state[at][1].append(new)
+        world.put(state[at][0]["metadata"]["name"], new)
+
+
 def test_the_model_finds_a_wrong_choice() -> None:
     """Negative control: a node that has no room is no choice of the model's."""
     place = node("a", cpu="1")

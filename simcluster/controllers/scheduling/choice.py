@@ -99,25 +99,19 @@ class _Ranking:
                 self._versions[index] = node.version
                 self._now[index] = refuse_now(self._ask, node)
                 self._room[index] = scores.score_room(self._ask, node)
-                self._counts[index] = [self._count(node, each) for each in self._spreads]
+                for spread, domains in zip(self._spreads, self._domains, strict=True):
+                    domains.counts[index] = count_pods(node, self._ask.group.namespace, spread.selector)
 
     def _look_at_nodes(self, nodes: list[NodeAccount]) -> None:
         ask, number = self._ask, len(nodes)
-        self._index = {node.name: index for index, node in enumerate(nodes)}
         self._ever = [refuse_for_ever(ask, node) for node in nodes]
         self._disliked = [scores.count_disliked(ask, node) for node in nodes]
         self._preferred = [scores.weigh_preferred(ask, node) for node in nodes]
         self._images = scores.score_images(ask, nodes)
         self._now: list[Refusal | None] = [None] * number
         self._room = [0] * number
-        self._counts: list[list[int]] = [[]] * number
+        self._domains = [scores.Domains(ask, each, nodes) for each in self._spreads]
         self._versions = [-1] * number
-
-    def _count(self, node: NodeAccount, spread: Spread) -> int:
-        return count_pods(node, self._ask.group.namespace, spread.selector)
-
-    def _recall(self, node: NodeAccount, place: int) -> int:
-        return self._counts[self._index[node.name]][place]
 
     def refusals(self) -> list[Refusal | None]:
         """Each node's, or None for one that takes the pod."""
@@ -142,13 +136,12 @@ class _Ranking:
             parts.append((scores.NODE_AFFINITY, scores.normalize(raw)))
         if self._images is not None:
             parts.append((1, [self._images[index] for index in fitting]))
-        nodes = [self._accounts.nodes[index] for index in fitting]
         if self._spreads:
-            spread = scores.score_spread(
-                self._ask, self._spreads, self._accounts, nodes, self._recall, needs_labels=self._needs_labels
-            )
+            total = len(self._accounts.nodes)
+            spread = scores.score_spread(self._domains, fitting, total, needs_labels=self._needs_labels)
             parts.append((scores.SPREAD, spread))
         if self._accounts.affine or self._ask.is_affine:
+            nodes = [self._accounts.nodes[index] for index in fitting]
             weights = weigh_affinity(self._ask, self._accounts, nodes)
             if weights is not None:
                 parts.append((scores.POD_AFFINITY, scores.normalize_between(weights)))

@@ -9,10 +9,10 @@ weights of apis/config/v1/default_plugins.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Container, Sequence
 from math import log, sqrt
 
-from simcluster.controllers.scheduling.accounts import Accounts, NodeAccount
+from simcluster.controllers.scheduling.accounts import NodeAccount
 from simcluster.controllers.scheduling.asks import Ask, Spread
 from simcluster.controllers.scheduling.taints import tolerates
 from simcluster.controllers.scheduling.topology import HOSTNAME, counts_for
@@ -23,9 +23,6 @@ _RESOURCES = ("cpu", "memory")
 _MEBIBYTE = 1024 * 1024
 # An image of this size counts, and one of so much for each container counts fully.
 _IMAGE_LEAST, _IMAGE_MOST = 23 * _MEBIBYTE, 1000 * _MEBIBYTE
-
-# How many pods alike a node has, by the place of the constraint that says which.
-PodCounter = Callable[[NodeAccount, int], int]
 
 
 def score_room(ask: Ask, node: NodeAccount) -> int:
@@ -103,62 +100,57 @@ def normalize_between(raw: Sequence[int]) -> list[int]:
 
 
 def score_spread(
-    ask: Ask,
-    spreads: Sequence[Spread],
-    accounts: Accounts,
-    nodes: Sequence[NodeAccount],
-    count: PodCounter,
-    *,
-    needs_labels: bool,
+    domains: Sequence[Domains], fitting: Sequence[int], total: int, *, needs_labels: bool
 ) -> list[int]:
     """PodTopologySpread, scaled: fewer pods alike in a node's domain are better.
 
-    `needs_labels`: a node without one of the topologies gets nothing (constraints of the pod's own).
+    `fitting` are the places of the nodes to be scored, of `total`. `needs_labels`: a node without one of the
+    topologies gets nothing, nor is it counted (constraints of the pod's own).
     """
-
-    def is_ignored(node: NodeAccount) -> bool:
-        return needs_labels and any(each.topology not in node.labels for each in spreads)
-
-    scored = [node for node in nodes if not is_ignored(node)]
+    ignored: set[int] = set()
+    if needs_labels:
+        ignored = {place for each in domains for place in range(total) if each.values[place] is None}
+    scored = [place for place in fitting if place not in ignored] if ignored else fitting
     raw = [0.0] * len(scored)
-    for place, spread in enumerate(spreads):
-
-        def count_here(node: NodeAccount, place: int = place) -> int:
-            return count(node, place)
-
-        found = _count_domains(ask, spread, accounts, scored, count_here, is_ignored)
-        size = (
-            len(scored)
-            if spread.topology == HOSTNAME
-            else len({node.labels.get(spread.topology) for node in scored})
-        )
-        weight = log(size + 2)
-        for index, number in enumerate(found):
-            if number is not None:
-                raw[index] += number * weight + (spread.most_skew - 1)
+    for each in domains:
+        found, size = each.count(scored, ignored)
+        weight, least = log(size + 2), each.most_skew - 1
+        raw = [
+            sum_ if number is None else sum_ + number * weight + least
+            for sum_, number in zip(raw, found, strict=True)
+        ]
     rounded = [int(each + 0.5) for each in raw]
-    least, most = min(rounded, default=0), max(rounded, default=0)
-    scaled = iter([_MOST * (most + least - each) // most if most else _MOST for each in rounded])
-    return [0 if is_ignored(node) else next(scaled) for node in nodes]
+    lowest, most = min(rounded, default=0), max(rounded, default=0)
+    scaled = [_MOST * (most + lowest - each) // most if most else _MOST for each in rounded]
+    if not ignored:
+        return scaled
+    following = iter(scaled)
+    return [0 if place in ignored else next(following) for place in fitting]
 
 
-def _count_domains(
-    ask: Ask,
-    spread: Spread,
-    accounts: Accounts,
-    scored: Sequence[NodeAccount],
-    count: Callable[[NodeAccount], int],
-    is_ignored: Callable[[NodeAccount], bool],
-) -> list[int | None]:
-    """How many pods alike each node's domain has; None for a node in none."""
-    topology = spread.topology
-    if not any(topology in node.labels for node in scored):
-        return [None] * len(scored)
-    if topology == HOSTNAME:
-        return [count(node) if topology in node.labels else None for node in scored]
-    totals = dict.fromkeys((node.labels.get(topology, "") for node in scored), 0)
-    for node in accounts.nodes:
-        value = node.labels.get(topology, "")
-        if value in totals and not is_ignored(node) and counts_for(ask, spread, node):
-            totals[value] += count(node)
-    return [totals[node.labels[topology]] if topology in node.labels else None for node in scored]
+class Domains:
+    """The domains of one constraint: each node's value of its topology; `counts` is how many pods alike it has."""
+
+    def __init__(self, ask: Ask, spread: Spread, nodes: Sequence[NodeAccount]) -> None:
+        self.most_skew = spread.most_skew
+        self.values = [node.labels.get(spread.topology) for node in nodes]
+        self._is_own = spread.topology == HOSTNAME
+        self._is_counted = [counts_for(ask, spread, node) for node in nodes]
+        self._is_anywhere = any(value is not None for value in self.values)
+        self._is_everywhere = None not in self.values
+        self.counts = [0] * len(nodes)
+
+    def count(self, scored: Sequence[int], ignored: Container[int]) -> tuple[list[int | None], int]:
+        """How many pods alike the domain of each node has, None without one; and how many domains there are."""
+        values, counts = self.values, self.counts
+        if not self._is_anywhere:
+            return [None] * len(scored), 1
+        if self._is_own and self._is_everywhere:
+            return [counts[place] for place in scored], len(scored)
+        if self._is_own:
+            return [None if values[place] is None else counts[place] for place in scored], len(scored)
+        totals = dict.fromkeys((values[place] for place in scored), 0)
+        for place, value in enumerate(values):
+            if value in totals and self._is_counted[place] and place not in ignored:
+                totals[value] += counts[place]
+        return [None if values[place] is None else totals[values[place]] for place in scored], len(totals)
