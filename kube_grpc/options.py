@@ -41,6 +41,11 @@ _MEMBER_DEFAULTS: tuple[tuple[str, Any], ...] = (
     ),  # A container that restarts is back in a second, not in up to 120.
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # How long one attempt to connect may take: 20 s by default.
+    # A node that is gone sends no FIN. With a keepalive time set, gRPC has the kernel give up a connection whose data
+    # is not acknowledged for the keepalive timeout (TCP_USER_TIMEOUT), instead of after a quarter of an hour. The
+    # time itself is just longer than the 300 s at which servers begin to count pings as abuse.
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
 )
 
 
