@@ -162,7 +162,7 @@ def test_a_watch_ends_after_its_time(room, name, chosen):
 def test_a_bookmark_before_the_end(room, name, chosen):
     """Who allows bookmarks is told the version before the stream ends."""
     room.make("configmaps", mine(name, "a"))
-    with room.watch("configmaps", allowWatchBookmarks="true", timeoutSeconds=4, **chosen) as events:
+    with room.watch("configmaps", allowWatchBookmarks="true", timeoutSeconds=3, **chosen) as events:
         told = list(events)
     assert told[0]["type"] == "ADDED"
     assert told[-1]["type"] == "BOOKMARK"
@@ -172,7 +172,7 @@ def test_a_bookmark_before_the_end(room, name, chosen):
 def test_no_bookmarks_unasked(room, name, chosen):
     """Who does not allow bookmarks sees none."""
     room.make("configmaps", mine(name, "a"))
-    with room.watch("configmaps", timeoutSeconds=3, **chosen) as events:
+    with room.watch("configmaps", timeoutSeconds=2, **chosen) as events:
         assert {each["type"] for each in events} == {"ADDED"}
 
 

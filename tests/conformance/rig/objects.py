@@ -54,3 +54,10 @@ def service(name: str, labels: dict[str, str] | None, *ports: Object, **spec: An
 def nowhere(pods: Object) -> Object:
     """The same pod or template, for a scheduler that does not exist: it stays Pending."""
     return pods | {"spec": pods["spec"] | {"schedulerName": "nobody"}}
+
+
+def ready(address: str | None = None, *, is_ready: bool = True) -> Object:
+    """The status of a pod that runs, as a kubelet would write it."""
+    conditions = [{"type": each, "status": "True" if is_ready else "False"} for each in ("ContainersReady", "Ready")]
+    addresses = {} if address is None else {"podIP": address, "podIPs": [{"ip": address}]}
+    return {"status": {"phase": "Running", "conditions": conditions} | addresses}
