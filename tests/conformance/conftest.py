@@ -34,6 +34,7 @@ _OPTIONS = {
     "differences": "a table of expected differences (default: differences.toml on sim, none elsewhere)",
     "image": f"an image with python3 and sh, for the cases' pods (default: {IMAGE})",
 }
+_SHORT_S = 5.0
 _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
 _TABLE: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
@@ -111,6 +112,13 @@ def api(
         else:
             path = stack.enter_context(open_target(choice, tmp_path_factory.mktemp("target")))
         yield connect(path, choice.context, PATIENCE_S[choice.target])
+
+
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest, api: Client, choice: Choice) -> None:
+    """What is expected not to come is not waited for long."""
+    is_expected = request.node.get_closest_marker("xfail") is not None
+    api.patience_s = _SHORT_S if is_expected else PATIENCE_S[choice.target]
 
 
 def _open_room(api: Client, choice: Choice) -> Iterator[Room]:

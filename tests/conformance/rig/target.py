@@ -22,7 +22,7 @@ from rig.room import new_name
 TARGETS = ("sim", "kind", "kubeconfig")
 IMAGE = "python:3.11-slim-bookworm"
 # The longest that a case waits for one thing. A cluster of processes is quick; images and probes of a real one are not.
-PATIENCE_S = {"sim": 30.0, "kind": 120.0, "kubeconfig": 120.0}
+PATIENCE_S = {"sim": 30.0, "kind": 60.0, "kubeconfig": 60.0}
 
 
 class TargetError(Exception):
