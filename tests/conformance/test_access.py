@@ -46,7 +46,9 @@ def permit(room, account, *rules):
 
 def rule(resource, *verbs, group="", names=()):
     """A rule of a Role."""
-    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)} | ({"resourceNames": list(names)} if names else {})
+    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)} | (
+        {"resourceNames": list(names)} if names else {}
+    )
 
 
 def test_a_token_that_is_none(api):
@@ -56,8 +58,14 @@ def test_a_token_that_is_none(api):
 
 def test_nobody(room):
     """Who shows nothing is anonymous, and may not."""
-    text = f'User "system:anonymous" cannot list resource "pods" in API group "" in the namespace "{room.name}"'
-    assert room.seen_by(room.api.as_nobody()).get("pods").error == (403, "Forbidden", f"pods is forbidden: {text}")
+    text = (
+        f'User "system:anonymous" cannot list resource "pods" in API group "" in the namespace "{room.name}"'
+    )
+    assert room.seen_by(room.api.as_nobody()).get("pods").error == (
+        403,
+        "Forbidden",
+        f"pods is forbidden: {text}",
+    )
 
 
 REFUSALS = {
@@ -79,13 +87,26 @@ REFUSALS = {
 def test_refusals_in_a_namespace(room, guest, account, case):
     """A refusal says who, what, which group and where."""
     (method, resource, name, subresource), text = REFUSALS[case]
-    answer = guest.api.send(method, guest.path(resource, name, subresource), None if method == "GET" else {}, headers={"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {})
-    assert answer.error == (403, "Forbidden", text.format(user=f'User "{user(room, account)}"', room=room.name))
+    answer = guest.api.send(
+        method,
+        guest.path(resource, name, subresource),
+        None if method == "GET" else {},
+        headers={"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {},
+    )
+    assert answer.error == (
+        403,
+        "Forbidden",
+        text.format(user=f'User "{user(room, account)}"', room=room.name),
+    )
 
 
 def test_the_details_of_a_refusal(guest):
     """The details of a refusal name object, group and kind."""
-    assert guest.get("deployments", "x").json["details"] == {"name": "x", "group": "apps", "kind": "deployments"}
+    assert guest.get("deployments", "x").json["details"] == {
+        "name": "x",
+        "group": "apps",
+        "kind": "deployments",
+    }
 
 
 @pytest.mark.parametrize(("path", "text"), [
@@ -103,7 +124,9 @@ def test_refusals_of_the_cluster(room, guest, account, path, text):
 
 def test_everybody_may_discover(guest):
     """Who is known may discover."""
-    assert [guest.api.get(path).status for path in ("/api", "/apis", "/api/v1", "/openapi/v2", "/version")] == [200] * 5
+    assert [
+        guest.api.get(path).status for path in ("/api", "/apis", "/api/v1", "/openapi/v2", "/version")
+    ] == [200] * 5
 
 
 def test_a_role_permits(room, guest, account):
@@ -150,12 +173,17 @@ def test_no_rights_beyond_ones_own(room, guest, account):
     """Nobody can give rights away that they do not have."""
     permit(room, account, rule("roles", "create", "get", group="rbac.authorization.k8s.io"))
     wait_until_allowed(guest, "roles", "nobody")
-    answer = guest.create("roles", {"metadata": {"name": f"{account}-more"}, "rules": [rule("secrets", "get")]})
+    answer = guest.create(
+        "roles", {"metadata": {"name": f"{account}-more"}, "rules": [rule("secrets", "get")]}
+    )
     code, reason, message = answer.error
     assert (code, reason) == (403, "Forbidden")
     start = f'roles.rbac.authorization.k8s.io "{account}-more" is forbidden: user "{user(room, account)}"'
     assert message.startswith(start)
-    assert 'is attempting to grant RBAC permissions not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}' in message
+    assert (
+        'is attempting to grant RBAC permissions not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}'
+        in message
+    )
 
 
 def test_a_binding_is_for_good(room, account):
@@ -194,7 +222,13 @@ def test_tokens_that_are_too_short(room, account):
     """A token lasts ten minutes at least."""
     answer = request_token(room, account, expirationSeconds=10)
     assert answer.error[:2] == (422, "Invalid")
-    assert answer.causes == [("spec.expirationSeconds", "FieldValueInvalid", "Invalid value: 10: may not specify a duration less than 10 minutes")]
+    assert answer.causes == [
+        (
+            "spec.expirationSeconds",
+            "FieldValueInvalid",
+            "Invalid value: 10: may not specify a duration less than 10 minutes",
+        )
+    ]
 
 
 def test_a_token_for_others(room, account):
@@ -224,14 +258,22 @@ def test_a_token_ends_with_its_account(room, account, token):
 
 def test_a_review_of_a_token(room, account, token):
     """A TokenReview says whose a token is, and in which groups."""
-    status = room.api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).ok["status"]
+    status = room.api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).ok[
+        "status"
+    ]
     assert (status["authenticated"], status["user"]["username"]) == (True, user(room, account))
-    assert sorted(status["user"]["groups"]) == ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{room.name}"]
+    assert sorted(status["user"]["groups"]) == [
+        "system:authenticated",
+        "system:serviceaccounts",
+        f"system:serviceaccounts:{room.name}",
+    ]
 
 
 def test_a_review_of_nonsense(api):
     """A TokenReview of a token that is none does not authenticate, and says why."""
-    status = api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "nonsense"}}).ok["status"]
+    status = api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "nonsense"}}).ok[
+        "status"
+    ]
     assert (status.get("authenticated", False), "error" in status) == (False, True)
 
 
@@ -282,7 +324,9 @@ def test_what_may_i(room, guest, account):
     """A SelfSubjectRulesReview lists what one may."""
     permit(room, account, rule("configmaps", "list"))
     wait_until_allowed(guest, "configmaps")
-    answer = guest.api.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": room.name}})
+    answer = guest.api.post(
+        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": room.name}}
+    )
     rules = answer.ok["status"]["resourceRules"]
     assert {"verbs": ["list"], "apiGroups": [""], "resources": ["configmaps"]} in rules
 
@@ -290,7 +334,12 @@ def test_what_may_i(room, guest, account):
 def test_paths_are_reviewed(guest):
     """A review can be about a path."""
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    found = [guest.api.post(path, {"spec": {"nonResourceAttributes": {"verb": "get", "path": each}}}).ok["status"]["allowed"] for each in ("/version", "/metrics")]
+    found = [
+        guest.api.post(path, {"spec": {"nonResourceAttributes": {"verb": "get", "path": each}}}).ok["status"][
+            "allowed"
+        ]
+        for each in ("/version", "/metrics")
+    ]
     assert found == [True, False]
 
 
@@ -305,5 +354,7 @@ def test_impersonation_is_a_right(guest, room, account):
     """Who may not impersonate is told whom they can not."""
     answer = guest.get("configmaps", headers={"Impersonate-User": "admin"})
     where = f'resource "configmaps" in API group "" in the namespace "{room.name}"'
-    text = f'configmaps is forbidden: User "{user(room, account)}" cannot impersonate-on:user-info:list {where}'
+    text = (
+        f'configmaps is forbidden: User "{user(room, account)}" cannot impersonate-on:user-info:list {where}'
+    )
     assert answer.error == (403, "Forbidden", text)

@@ -9,7 +9,12 @@ from rig.objects import config_map, container, nowhere, pod, template, workload
 
 def owned(name, owner, **more):
     """A ConfigMap with an owner."""
-    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+    }
     return config_map(name, ownerReferences=[reference | more])
 
 
@@ -27,7 +32,12 @@ def test_an_answer_to_a_deletion_in_a_group(room, name):
     """The details of a Success name the group."""
     made = room.make("leases", {"metadata": {"name": name}})
     details = room.delete("leases", name).ok["details"]
-    assert details == {"name": name, "group": "coordination.k8s.io", "kind": "leases", "uid": made["metadata"]["uid"]}
+    assert details == {
+        "name": name,
+        "group": "coordination.k8s.io",
+        "kind": "leases",
+        "uid": made["metadata"]["uid"],
+    }
 
 
 def test_what_is_not_there(room):
@@ -92,7 +102,9 @@ def test_no_new_finalizers_while_deleting(room, name):
     """What is being deleted takes no new finalizers."""
     room.make("configmaps", config_map(name, finalizers=["example.com/a"]))
     room.delete("configmaps", name)
-    answer = room.patch("configmaps", name, "merge", {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}})
+    answer = room.patch(
+        "configmaps", name, "merge", {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}}
+    )
     text = 'Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"example.com/b"}'
     assert set(answer.causes) == {("metadata.finalizers", "FieldValueForbidden", text)}
     room.patch("configmaps", name, "merge", {"metadata": {"finalizers": None}})
@@ -102,7 +114,9 @@ def test_a_mark_can_not_be_taken_off(room, name):
     """deletionTimestamp stays, whatever is written."""
     room.make("configmaps", config_map(name, finalizers=["example.com/a"]))
     room.delete("configmaps", name)
-    changed = room.patch("configmaps", name, "merge", {"metadata": {"deletionTimestamp": None, "labels": {"a": "b"}}}).ok
+    changed = room.patch(
+        "configmaps", name, "merge", {"metadata": {"deletionTimestamp": None, "labels": {"a": "b"}}}
+    ).ok
     assert "deletionTimestamp" in changed["metadata"]
     room.patch("configmaps", name, "merge", {"metadata": {"finalizers": None}})
 
@@ -135,7 +149,11 @@ def test_a_deleted_collection(own_room):
     assert [each["metadata"]["name"] for each in own_room.get("secrets").ok["items"]] == ["s1"]
 
 
-@pytest.mark.parametrize("options", [{"propagationPolicy": "Sideways"}, {"propagationPolicy": "Orphan", "orphanDependents": False}], ids=["unknown", "both"])
+@pytest.mark.parametrize(
+    "options",
+    [{"propagationPolicy": "Sideways"}, {"propagationPolicy": "Orphan", "orphanDependents": False}],
+    ids=["unknown", "both"],
+)
 def test_options_that_do_not_go(room, name, options):
     """A policy that is none, or two at once, are refused."""
     room.make("configmaps", config_map(name))
@@ -201,7 +219,9 @@ def test_no_grace_at_all(pod_room, name):
 def test_grace_in_the_query(pod_room, name):
     """Options may stand in the query."""
     held(pod_room, name)
-    assert pod_room.delete("pods", name, gracePeriodSeconds=9).ok["metadata"]["deletionGracePeriodSeconds"] == 9
+    assert (
+        pod_room.delete("pods", name, gracePeriodSeconds=9).ok["metadata"]["deletionGracePeriodSeconds"] == 9
+    )
     pod_room.delete("pods", name, {"gracePeriodSeconds": 0})
 
 
@@ -232,12 +252,17 @@ def test_dependents_of_dependents_follow(room, name):
 
 def test_one_owner_of_two_is_enough(room, name):
     """What has another owner stays, without the reference to the one that is gone."""
-    first, second = room.make("configmaps", config_map(name)), room.make("configmaps", config_map(f"{name}-o"))
+    first, second = (
+        room.make("configmaps", config_map(name)),
+        room.make("configmaps", config_map(f"{name}-o")),
+    )
     body = owned(f"{name}-d", first)
     body["metadata"]["ownerReferences"] += owned("", second)["metadata"]["ownerReferences"]
     room.make("configmaps", body)
     room.delete("configmaps", name)
-    found = room.until("configmaps", f"{name}-d", lambda each: len(each["metadata"]["ownerReferences"]) == 1 and each)
+    found = room.until(
+        "configmaps", f"{name}-d", lambda each: len(each["metadata"]["ownerReferences"]) == 1 and each
+    )
     assert found["metadata"]["ownerReferences"][0]["name"] == f"{name}-o"
 
 
@@ -251,7 +276,11 @@ def test_the_uid_counts(room, name):
 
 def test_an_owner_that_never_was(room, name):
     """What is owned by nobody goes."""
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "never-was", "uid": "00000000-0000-0000-0000-000000000001"}}
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "never-was", "uid": "00000000-0000-0000-0000-000000000001"},
+    }
     room.make("configmaps", owned(name, owner))
     room.until_gone("configmaps", name)
 
@@ -330,11 +359,23 @@ def test_an_orphaned_set_is_adopted(room, name):
     pods = nowhere(template(container("a:1"), labels={"app": name}))
     room.make("deployments", workload("Deployment", name, pods, replicas=0))
     chosen = {"labelSelector": f"app={name}"}
-    (first,) = room.until_all("replicasets", lambda sets: sets if sets and "deployment.kubernetes.io/revision" in sets[0]["metadata"].get("annotations", {}) else None, **chosen)
+    (first,) = room.until_all(
+        "replicasets",
+        lambda sets: (
+            sets
+            if sets and "deployment.kubernetes.io/revision" in sets[0]["metadata"].get("annotations", {})
+            else None
+        ),
+        **chosen,
+    )
     room.delete("deployments", name, {"propagationPolicy": "Orphan"})
-    room.until_all("replicasets", lambda sets: sets and "ownerReferences" not in sets[0]["metadata"], **chosen)
+    room.until_all(
+        "replicasets", lambda sets: sets and "ownerReferences" not in sets[0]["metadata"], **chosen
+    )
     room.until_gone("deployments", name)
     made = room.make("deployments", workload("Deployment", name, pods, replicas=0))
-    (again,) = room.until_all("replicasets", lambda sets: sets if "ownerReferences" in sets[0]["metadata"] else None, **chosen)
+    (again,) = room.until_all(
+        "replicasets", lambda sets: sets if "ownerReferences" in sets[0]["metadata"] else None, **chosen
+    )
     assert again["metadata"]["uid"] == first["metadata"]["uid"]
     assert again["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]

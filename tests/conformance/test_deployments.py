@@ -24,6 +24,7 @@ def make(room, name, replicas=2, **spec):
 
 def sets(room, name, number=1):
     """The Deployment's ReplicaSets, oldest revision first, once there are so many."""
+
     def find(items):
         known = [each for each in items if revision(each)]
         return len(known) == number and sorted(known, key=revision)
@@ -38,6 +39,7 @@ def revision(each):
 
 def pods(room, name, number):
     """The pods that are not being deleted, once there are so many."""
+
     def find(items):
         living = [each for each in items if "deletionTimestamp" not in each["metadata"]]
         return len(living) == number and (living or [None])
@@ -60,6 +62,7 @@ def conditions(each):
 
 def until(room, name, **status):
     """Wait until a Deployment's status is so; what is 0 may be left out."""
+
     def holds(each):
         found = each["status"]
         is_seen = found.get("observedGeneration") == each["metadata"]["generation"]
@@ -76,7 +79,14 @@ def test_a_set_for_each_template(pod_room, name):
     assert found["metadata"]["name"] == f"{name}-{value}"
     assert found["spec"]["selector"]["matchLabels"] == {"app": name, "pod-template-hash": value}
     (owner,) = found["metadata"]["ownerReferences"]
-    assert owner == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": made["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}
+    assert owner == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": name,
+        "uid": made["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
 
 
 def test_annotations_of_a_set(pod_room, name):
@@ -94,7 +104,10 @@ def test_pods_of_a_set(pod_room, name):
     for each in pods(pod_room, name, 2):
         assert each["metadata"]["generateName"] == f"{found['metadata']['name']}-"
         assert len(each["metadata"]["name"]) == len(found["metadata"]["name"]) + 6
-        assert each["metadata"]["labels"]["pod-template-hash"] == found["metadata"]["labels"]["pod-template-hash"]
+        assert (
+            each["metadata"]["labels"]["pod-template-hash"]
+            == found["metadata"]["labels"]["pod-template-hash"]
+        )
         assert each["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]
 
 
@@ -102,7 +115,10 @@ def test_a_new_deployment_is_progressing(pod_room, name):
     """While pods are missing, a Deployment is not available, and progressing."""
     make(pod_room, name)
     found = conditions(until(pod_room, name, updatedReplicas=2, unavailableReplicas=2))
-    assert found == {"Available": ("False", "MinimumReplicasUnavailable"), "Progressing": ("True", "ReplicaSetUpdated")}
+    assert found == {
+        "Available": ("False", "MinimumReplicasUnavailable"),
+        "Progressing": ("True", "ReplicaSetUpdated"),
+    }
 
 
 def test_a_deployment_that_is_done(pod_room, name):
@@ -110,8 +126,15 @@ def test_a_deployment_that_is_done(pod_room, name):
     make(pod_room, name)
     start(pod_room, pods(pod_room, name, 2))
     found = until(pod_room, name, replicas=2, readyReplicas=2, availableReplicas=2, unavailableReplicas=0)
-    found = pod_room.until("deployments", name, lambda each: conditions(each).get("Progressing", ("", ""))[1] == "NewReplicaSetAvailable" and each)
-    assert conditions(found) == {"Available": ("True", "MinimumReplicasAvailable"), "Progressing": ("True", "NewReplicaSetAvailable")}
+    found = pod_room.until(
+        "deployments",
+        name,
+        lambda each: conditions(each).get("Progressing", ("", ""))[1] == "NewReplicaSetAvailable" and each,
+    )
+    assert conditions(found) == {
+        "Available": ("True", "MinimumReplicasAvailable"),
+        "Progressing": ("True", "NewReplicaSetAvailable"),
+    }
 
 
 @pytest.mark.parametrize(("replicas", "surge", "unavailable", "total", "kept"), [
@@ -130,8 +153,15 @@ def test_surge_and_unavailable(pod_room, name, replicas, surge, unavailable, tot
     start(pod_room, pods(pod_room, name, replicas))
     until(pod_room, name, readyReplicas=replicas)
     roll(pod_room, name)
-    pod_room.until_all("replicasets", lambda items: len(items) == 2 and sum(each["spec"]["replicas"] for each in items) == total and min(
-        each["spec"]["replicas"] for each in items if revision(each) == 1) == kept, **chosen(name))
+    pod_room.until_all(
+        "replicasets",
+        lambda items: (
+            len(items) == 2
+            and sum(each["spec"]["replicas"] for each in items) == total
+            and min(each["spec"]["replicas"] for each in items if revision(each) == 1) == kept
+        ),
+        **chosen(name),
+    )
 
 
 def roll(room, name, image="a:2"):
@@ -147,8 +177,13 @@ def test_a_rollout_goes_on_as_pods_get_ready(pod_room, name):
     until(pod_room, name, readyReplicas=2)
     roll(pod_room, name)
     for _ in range(2):
+
         def waiting(items):
-            return [each for each in items if each["spec"]["containers"][0]["image"] == "a:2" and each["status"]["phase"] == "Pending"]
+            return [
+                each
+                for each in items
+                if each["spec"]["containers"][0]["image"] == "a:2" and each["status"]["phase"] == "Pending"
+            ]
 
         start(pod_room, pod_room.until_all("pods", waiting, **chosen(name)))
     until(pod_room, name, replicas=2, updatedReplicas=2, readyReplicas=2)
@@ -160,14 +195,22 @@ def test_recreate_waits_for_the_old(pod_room, name):
     """Recreate makes no new pod while an old one is there."""
     make(pod_room, name, replicas=1, strategy={"type": "Recreate"})
     (old,) = pods(pod_room, name, 1)
-    pod_room.patch("pods", old["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}})
+    pod_room.patch(
+        "pods", old["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}}
+    )
     start(pod_room, [old])
     roll(pod_room, name)
     pod_room.until("pods", old["metadata"]["name"], lambda each: "deletionTimestamp" in each["metadata"])
-    assert [each["metadata"]["name"] for each in pod_room.get("pods", **chosen(name)).ok["items"]] == [old["metadata"]["name"]]
+    assert [each["metadata"]["name"] for each in pod_room.get("pods", **chosen(name)).ok["items"]] == [
+        old["metadata"]["name"]
+    ]
     pod_room.patch("pods", old["metadata"]["name"], "merge", {"metadata": {"finalizers": None}})
     (new,) = pods(pod_room, name, 1)
-    new = pod_room.until_all("pods", lambda items: [each for each in items if each["spec"]["containers"][0]["image"] == "a:2"], **chosen(name))
+    new = pod_room.until_all(
+        "pods",
+        lambda items: [each for each in items if each["spec"]["containers"][0]["image"] == "a:2"],
+        **chosen(name),
+    )
     assert len(new) == 1
 
 
@@ -176,7 +219,11 @@ def test_a_paused_deployment(pod_room, name):
     make(pod_room, name, replicas=0)
     sets(pod_room, name)
     pod_room.patch("deployments", name, "merge", {"spec": {"paused": True}})
-    found = pod_room.until("deployments", name, lambda each: conditions(each).get("Progressing") == ("Unknown", "DeploymentPaused") and each)
+    found = pod_room.until(
+        "deployments",
+        name,
+        lambda each: conditions(each).get("Progressing") == ("Unknown", "DeploymentPaused") and each,
+    )
     roll(pod_room, name)
     found = until(pod_room, name)
     assert len(sets(pod_room, name)) == 1
@@ -201,7 +248,9 @@ def test_an_old_template_comes_back(pod_room, name):
     roll(pod_room, name)
     sets(pod_room, name, 2)
     roll(pod_room, name, "a:1")
-    found = pod_room.until("replicasets", first["metadata"]["name"], lambda each: revision(each) == 3 and each)
+    found = pod_room.until(
+        "replicasets", first["metadata"]["name"], lambda each: revision(each) == 3 and each
+    )
     assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1"
     pod_room.until("deployments", name, lambda each: revision(each) == 3)
 
@@ -212,7 +261,14 @@ def test_old_sets_are_cleaned_up(pod_room, name):
     sets(pod_room, name)
     for number in (2, 3):
         roll(pod_room, name, f"a:{number}")
-        pod_room.until("deployments", name, lambda each, number=number: revision(each) == number and each["status"].get("observedGeneration") == each["metadata"]["generation"])
+        pod_room.until(
+            "deployments",
+            name,
+            lambda each, number=number: (
+                revision(each) == number
+                and each["status"].get("observedGeneration") == each["metadata"]["generation"]
+            ),
+        )
     found = pod_room.until_all("replicasets", lambda items: len(items) == 2 and items, **chosen(name))
     assert sorted(revision(each) for each in found) == [2, 3]
 
@@ -220,7 +276,11 @@ def test_old_sets_are_cleaned_up(pod_room, name):
 def test_a_deadline(pod_room, name):
     """Without progress for so long a Deployment says so, and does nothing else."""
     make(pod_room, name, replicas=1, progressDeadlineSeconds=1)
-    found = pod_room.until("deployments", name, lambda each: conditions(each).get("Progressing") == ("False", "ProgressDeadlineExceeded") and each)
+    found = pod_room.until(
+        "deployments",
+        name,
+        lambda each: conditions(each).get("Progressing") == ("False", "ProgressDeadlineExceeded") and each,
+    )
     assert found["spec"]["replicas"] == 1
     (said,) = [each["message"] for each in found["status"]["conditions"] if each["type"] == "Progressing"]
     (made,) = sets(pod_room, name)
@@ -241,9 +301,17 @@ def test_scaling_by_proportion(pod_room, name):
     start(pod_room, pods(pod_room, name, 10))
     until(pod_room, name, readyReplicas=10)
     roll(pod_room, name)
-    pod_room.until_all("replicasets", lambda items: sorted(each["spec"]["replicas"] for each in items) == [5, 8], **chosen(name))
+    pod_room.until_all(
+        "replicasets",
+        lambda items: sorted(each["spec"]["replicas"] for each in items) == [5, 8],
+        **chosen(name),
+    )
     pod_room.patch("deployments", name, "merge", {"spec": {"replicas": 15}}, "scale")
-    found = pod_room.until_all("replicasets", lambda items: sum(each["spec"]["replicas"] for each in items) == 18 and items, **chosen(name))
+    found = pod_room.until_all(
+        "replicasets",
+        lambda items: sum(each["spec"]["replicas"] for each in items) == 18 and items,
+        **chosen(name),
+    )
     assert {revision(each): each["spec"]["replicas"] for each in found} == {1: 11, 2: 7}
 
 
@@ -255,7 +323,15 @@ def test_a_rollout_over_a_rollout(pod_room, name):
     roll(pod_room, name)
     pods(pod_room, name, 3)
     roll(pod_room, name, "a:3")
-    found = pod_room.until_all("replicasets", lambda items: len(items) == 3 and {revision(each): each["spec"]["replicas"] for each in items} == {1: 2, 2: 0, 3: 1} and items, **chosen(name))
+    found = pod_room.until_all(
+        "replicasets",
+        lambda items: (
+            len(items) == 3
+            and {revision(each): each["spec"]["replicas"] for each in items} == {1: 2, 2: 0, 3: 1}
+            and items
+        ),
+        **chosen(name),
+    )
     assert len(found) == 3
 
 
@@ -263,7 +339,9 @@ def test_a_deleted_pod_is_replaced(pod_room, name):
     """A pod that is deleted is replaced, when it is marked and not when it is gone."""
     make(pod_room, name, replicas=1)
     (first,) = pods(pod_room, name, 1)
-    pod_room.patch("pods", first["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}})
+    pod_room.patch(
+        "pods", first["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}}
+    )
     pod_room.delete("pods", first["metadata"]["name"])
     (second,) = pods(pod_room, name, 1)
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
@@ -275,14 +353,18 @@ def test_a_failed_pod_is_replaced(pod_room, name):
     make(pod_room, name, replicas=1)
     (first,) = pods(pod_room, name, 1)
     pod_room.patch("pods", first["metadata"]["name"], "merge", {"status": {"phase": "Failed"}}, "status")
-    pod_room.until_all("pods", lambda items: [each for each in items if each["status"]["phase"] == "Pending"], **chosen(name))
+    pod_room.until_all(
+        "pods", lambda items: [each for each in items if each["status"]["phase"] == "Pending"], **chosen(name)
+    )
 
 
 def test_terminating_pods_are_counted_apart(pod_room, name):
     """Pods that are being deleted are no replicas; they are counted by themselves."""
     make(pod_room, name, replicas=1)
     (first,) = pods(pod_room, name, 1)
-    pod_room.patch("pods", first["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}})
+    pod_room.patch(
+        "pods", first["metadata"]["name"], "merge", {"metadata": {"finalizers": ["example.com/hold"]}}
+    )
     pod_room.delete("pods", first["metadata"]["name"])
     assert until(pod_room, name, terminatingReplicas=1, replicas=1)
     pod_room.patch("pods", first["metadata"]["name"], "merge", {"metadata": {"finalizers": None}})
@@ -298,7 +380,10 @@ def test_a_set_by_itself(pod_room, name):
     make_set(pod_room, name, 2)
     found = pods(pod_room, name, 2)
     start(pod_room, found)
-    holds = lambda each: each["status"].get("readyReplicas") == each["status"].get("availableReplicas") == 2 and each
+
+    def holds(each):
+        return each["status"].get("readyReplicas") == each["status"].get("availableReplicas") == 2 and each
+
     assert pod_room.until("replicasets", name, holds)["status"]["fullyLabeledReplicas"] == 2
 
 
@@ -350,7 +435,12 @@ def test_victims_are_the_cheap(pod_room, name):
     """Of two that are ready, the one of the lower deletion cost goes."""
     first, second = ready_set(pod_room, name, 2)
     for each, cost in ((first, "10"), (second, "-10")):
-        pod_room.patch("pods", each, "merge", {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}})
+        pod_room.patch(
+            "pods",
+            each,
+            "merge",
+            {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}},
+        )
     assert scaled_down(pod_room, name, 1) == {first}
 
 
@@ -364,7 +454,13 @@ def test_victims_are_those_that_restarted(pod_room, name):
     for each in (first, second):
         conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}]
         pod_room.patch("pods", each, "merge", {"status": {"conditions": conditions}}, "status")
-    pod_room.until_all("pods", lambda items: all(each["status"]["conditions"][0]["lastTransitionTime"][:4] == "2020" for each in items), **chosen(name))
+    pod_room.until_all(
+        "pods",
+        lambda items: all(
+            each["status"]["conditions"][0]["lastTransitionTime"][:4] == "2020" for each in items
+        ),
+        **chosen(name),
+    )
     assert scaled_down(pod_room, name, 1) == {first}
 
 
@@ -376,7 +472,11 @@ def test_events_of_a_deployment(pod_room, name):
 
     def said(kind, who):
         def find(items):
-            return [each["message"] for each in items if each["involvedObject"]["kind"] == kind and each["involvedObject"]["name"] == who]
+            return [
+                each["message"]
+                for each in items
+                if each["involvedObject"]["kind"] == kind and each["involvedObject"]["name"] == who
+            ]
 
         return pod_room.until_all("events", find)
 

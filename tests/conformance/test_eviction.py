@@ -14,21 +14,35 @@ def evict(room, pod_name, **more):
 
 def budget(room, name, **spec):
     """A budget for the case's pods."""
-    return room.make("poddisruptionbudgets", {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}} | spec})
+    return room.make(
+        "poddisruptionbudgets",
+        {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}} | spec},
+    )
 
 
 def running(room, name, number, *, are_ready=True):
     """A ReplicaSet of so many pods that run; their names."""
-    room.make("replicasets", workload("ReplicaSet", name, nowhere(template(container("a:1"), labels={"app": name})), replicas=number))
+    room.make(
+        "replicasets",
+        workload(
+            "ReplicaSet", name, nowhere(template(container("a:1"), labels={"app": name})), replicas=number
+        ),
+    )
     found = room.until_all("pods", lambda items: len(items) == number and items, labelSelector=f"app={name}")
     for each in found:
-        assert room.patch("pods", each["metadata"]["name"], "strategic", ready("192.0.2.1", is_ready=are_ready), "status").ok
+        assert room.patch(
+            "pods", each["metadata"]["name"], "strategic", ready("192.0.2.1", is_ready=are_ready), "status"
+        ).ok
     return [each["metadata"]["name"] for each in found]
 
 
 def until(room, name, **status):
     """Wait until a budget's status is so."""
-    return room.until("poddisruptionbudgets", name, lambda each: all(each["status"].get(key) == value for key, value in status.items()) and each)
+    return room.until(
+        "poddisruptionbudgets",
+        name,
+        lambda each: all(each["status"].get(key) == value for key, value in status.items()) and each,
+    )
 
 
 def test_an_eviction_without_budgets(pod_room, name):
@@ -64,7 +78,11 @@ def test_a_budget_counts(pod_room, name):
     budget(pod_room, name, minAvailable=2)
     found = until(pod_room, name, expectedPods=3, currentHealthy=3, desiredHealthy=2, disruptionsAllowed=1)
     (condition,) = found["status"]["conditions"]
-    assert (condition["type"], condition["status"], condition["reason"]) == ("DisruptionAllowed", "True", "SufficientPods")
+    assert (condition["type"], condition["status"], condition["reason"]) == (
+        "DisruptionAllowed",
+        "True",
+        "SufficientPods",
+    )
     assert found["status"]["observedGeneration"] == 1
 
 
@@ -80,7 +98,9 @@ def test_how_many_may_go(pod_room, name, spec, desired, allowed):
     """Percentages are rounded up."""
     running(pod_room, name, 3)
     budget(pod_room, name, **spec)
-    until(pod_room, name, desiredHealthy=desired, disruptionsAllowed=allowed, currentHealthy=3, expectedPods=3)
+    until(
+        pod_room, name, desiredHealthy=desired, disruptionsAllowed=allowed, currentHealthy=3, expectedPods=3
+    )
 
 
 def test_a_budget_that_is_used_up(pod_room, name):
@@ -113,7 +133,13 @@ def test_two_budgets(pod_room, name):
     """A pod with two budgets can not be evicted."""
     first, *_ = running(pod_room, name, 1)
     for each in ("a", "b"):
-        pod_room.make("poddisruptionbudgets", {"metadata": {"name": f"{name}-{each}"}, "spec": {"minAvailable": 0, "selector": {"matchLabels": {"app": name}}}})
+        pod_room.make(
+            "poddisruptionbudgets",
+            {
+                "metadata": {"name": f"{name}-{each}"},
+                "spec": {"minAvailable": 0, "selector": {"matchLabels": {"app": name}}},
+            },
+        )
     answer = evict(pod_room, first)
     text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
     assert (answer.status, answer.json["message"]) == (500, text)
@@ -170,6 +196,12 @@ def test_a_deletion_needs_no_budget(pod_room, name):
 
 def test_both_bounds(pod_room, name):
     """A budget has one bound."""
-    answer = pod_room.create("poddisruptionbudgets", {"metadata": {"name": name}, "spec": {"minAvailable": 1, "maxUnavailable": 1, "selector": {"matchLabels": {"a": "b"}}}})
+    answer = pod_room.create(
+        "poddisruptionbudgets",
+        {
+            "metadata": {"name": name},
+            "spec": {"minAvailable": 1, "maxUnavailable": 1, "selector": {"matchLabels": {"a": "b"}}},
+        },
+    )
     assert answer.error[:2] == (422, "Invalid")
     assert "minAvailable and maxUnavailable cannot be both set" in answer.error[2]

@@ -7,13 +7,27 @@ from rig.objects import container, nowhere
 def make(room, name, policy="Never", **spec):
     """A Job of pods nowhere."""
     pods = nowhere({"spec": {"restartPolicy": policy, "containers": [container("a:1")]}})
-    return room.make("jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": pods} | spec})
+    return room.make(
+        "jobs",
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name},
+            "spec": {"template": pods} | spec,
+        },
+    )
 
 
 def pods(room, name, number):
     """The pods of a Job that have not ended, once there are so many."""
+
     def find(items):
-        open_ = [each for each in items if each["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in each["metadata"]]
+        open_ = [
+            each
+            for each in items
+            if each["status"]["phase"] in ("Pending", "Running")
+            and "deletionTimestamp" not in each["metadata"]
+        ]
         return len(open_) == number and (open_ or [None])
 
     return room.until_all("pods", find, labelSelector=f"batch.kubernetes.io/job-name={name}")
@@ -26,6 +40,7 @@ def end(room, pod, phase="Succeeded"):
 
 def until(room, name, condition):
     """Wait until a Job has a condition; the condition."""
+
     def find(each):
         found = {one["type"]: one for one in each["status"].get("conditions", []) if one["status"] == "True"}
         return condition in found and (found, each)
@@ -39,7 +54,10 @@ def test_a_job_that_is_done(pod_room, name):
     make(pod_room, name)
     end(pod_room, *pods(pod_room, name, 1))
     condition, job = until(pod_room, name, "Complete")
-    assert (condition["reason"], condition["message"]) == ("CompletionsReached", "Reached expected number of succeeded pods")
+    assert (condition["reason"], condition["message"]) == (
+        "CompletionsReached",
+        "Reached expected number of succeeded pods",
+    )
     assert job["status"]["succeeded"] == 1
     assert {"startTime", "completionTime"} <= set(job["status"])
     assert job["status"]["uncountedTerminatedPods"] == {}
@@ -59,7 +77,12 @@ def test_labels_of_a_job(pod_room, name):
     uid = made["metadata"]["uid"]
     assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
     (found,) = pods(pod_room, name, 1)
-    assert found["metadata"]["labels"] == {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
+    assert found["metadata"]["labels"] == {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
 
 
 def test_a_pod_is_held_until_it_is_counted(pod_room, name):
@@ -100,7 +123,10 @@ def test_no_more_tries(pod_room, name):
     make(pod_room, name, backoffLimit=0)
     end(pod_room, *pods(pod_room, name, 1), "Failed")
     condition, job = until(pod_room, name, "Failed")
-    assert (condition["reason"], condition["message"]) == ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    assert (condition["reason"], condition["message"]) == (
+        "BackoffLimitExceeded",
+        "Job has reached the specified backoff limit",
+    )
     assert [each["type"] for each in job["status"]["conditions"]] == ["FailureTarget", "Failed"]
 
 
@@ -108,7 +134,10 @@ def test_a_deadline(pod_room, name):
     """A Job that takes too long has failed, and its pods go."""
     make(pod_room, name, activeDeadlineSeconds=1)
     condition, _ = until(pod_room, name, "Failed")
-    assert (condition["reason"], condition["message"]) == ("DeadlineExceeded", "Job was active longer than specified deadline")
+    assert (condition["reason"], condition["message"]) == (
+        "DeadlineExceeded",
+        "Job was active longer than specified deadline",
+    )
     pods(pod_room, name, 0)
 
 
@@ -120,7 +149,11 @@ def test_a_suspended_job(pod_room, name):
     assert "startTime" not in job["status"]
     pod_room.patch("jobs", name, "merge", {"spec": {"suspend": False}})
     pods(pod_room, name, 1)
-    found = pod_room.until("jobs", name, lambda each: [one for one in each["status"].get("conditions", []) if one["reason"] == "JobResumed"])
+    found = pod_room.until(
+        "jobs",
+        name,
+        lambda each: [one for one in each["status"].get("conditions", []) if one["reason"] == "JobResumed"],
+    )
     assert found[0]["status"] == "False"
 
 
@@ -136,13 +169,22 @@ def test_suspending_deletes_pods(pod_room, name):
 def test_indexed_jobs(pod_room, name):
     """The pods of an Indexed Job have numbers: in an annotation, a label, the host name and a variable."""
     make(pod_room, name, completionMode="Indexed", completions=2, parallelism=2)
-    found = sorted(pods(pod_room, name, 2), key=lambda each: each["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"])
+    found = sorted(
+        pods(pod_room, name, 2),
+        key=lambda each: each["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"],
+    )
     assert [each["spec"]["hostname"] for each in found] == [f"{name}-0", f"{name}-1"]
-    assert [each["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for each in found] == ["0", "1"]
+    assert [each["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for each in found] == [
+        "0",
+        "1",
+    ]
     assert found[0]["metadata"]["generateName"] == f"{name}-0-"
     (variable,) = found[0]["spec"]["containers"][0]["env"]
     assert variable["name"] == "JOB_COMPLETION_INDEX"
-    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['batch.kubernetes.io/job-completion-index']"
+    assert (
+        variable["valueFrom"]["fieldRef"]["fieldPath"]
+        == "metadata.labels['batch.kubernetes.io/job-completion-index']"
+    )
     for each in found:
         end(pod_room, each)
     _, job = until(pod_room, name, "Complete")
@@ -175,7 +217,12 @@ def test_invalid_jobs(pod_room, name, spec, cause):
 def test_the_template_is_for_good(pod_room, name):
     """A Job's template can not be changed."""
     make(pod_room, name, suspend=True)
-    answer = pod_room.patch("jobs", name, "strategic", {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "a:2"}]}}}})
+    answer = pod_room.patch(
+        "jobs",
+        name,
+        "strategic",
+        {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "a:2"}]}}}},
+    )
     assert answer.error[:2] == (422, "Invalid")
     assert answer.error[2].endswith("field is immutable")
 
@@ -200,7 +247,9 @@ def test_a_policy_for_failures(pod_room, name):
     """A podFailurePolicy can end a Job at the first failure of a kind."""
     body = {"spec": {"restartPolicy": "Never", "containers": [container(pod_room.image, "exit 3")]}}
     policy = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}]}
-    pod_room.make("jobs", {"metadata": {"name": name}, "spec": {"template": body, "podFailurePolicy": policy}})
+    pod_room.make(
+        "jobs", {"metadata": {"name": name}, "spec": {"template": body, "podFailurePolicy": policy}}
+    )
     condition, _ = until(pod_room, name, "Failed")
     assert condition["reason"] == "PodFailurePolicy"
     assert "exit code 3 matching FailJob rule at index 0" in condition["message"]

@@ -59,7 +59,9 @@ def test_the_authority_comes_back(own_room):
     """The authority's certificate is written again when it is changed."""
     own_room.until("configmaps", "kube-root-ca.crt", lambda each: each)
     own_room.patch("configmaps", "kube-root-ca.crt", "merge", {"data": {"ca.crt": "nonsense"}})
-    own_room.until("configmaps", "kube-root-ca.crt", lambda each: each["data"]["ca.crt"].startswith("-----BEGIN"))
+    own_room.until(
+        "configmaps", "kube-root-ca.crt", lambda each: each["data"]["ca.crt"].startswith("-----BEGIN")
+    )
 
 
 def test_a_name_with_a_dot(api):
@@ -72,7 +74,11 @@ def test_a_name_with_a_dot(api):
 def test_the_answer_to_a_deletion(empty):
     """A deletion answers the namespace, Terminating."""
     answer = empty.api.delete(here(empty))
-    assert (answer.status, answer.json["kind"], answer.json["status"]["phase"]) == (200, "Namespace", "Terminating")
+    assert (answer.status, answer.json["kind"], answer.json["status"]["phase"]) == (
+        200,
+        "Namespace",
+        "Terminating",
+    )
     assert "deletionTimestamp" in answer.json["metadata"]
 
 
@@ -116,8 +122,14 @@ def test_what_holds_it_is_told(empty):
         "NamespaceDeletionContentFailure", "NamespaceContentRemaining", "NamespaceFinalizersRemaining",
     }  # fmt: skip
     assert conditions["NamespaceFinalizersRemaining"]["reason"] == "SomeFinalizersRemain"
-    assert conditions["NamespaceFinalizersRemaining"]["message"] == "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
-    assert conditions["NamespaceContentRemaining"]["message"] == "Some resources are remaining: configmaps. has 1 resource instances"
+    assert (
+        conditions["NamespaceFinalizersRemaining"]["message"]
+        == "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+    )
+    assert (
+        conditions["NamespaceContentRemaining"]["message"]
+        == "Some resources are remaining: configmaps. has 1 resource instances"
+    )
     empty.patch("configmaps", "held", "merge", {"metadata": {"finalizers": None}})
 
 
@@ -146,4 +158,8 @@ def test_namespaces_are_not_deleted_together(api):
 def test_namespaces_that_stay(api, name):
     """Three namespaces can not be deleted."""
     answer = api.delete(f"/api/v1/namespaces/{name}", {"dryRun": ["All"]})
-    assert answer.error == (403, "Forbidden", f'namespaces "{name}" is forbidden: this namespace may not be deleted')
+    assert answer.error == (
+        403,
+        "Forbidden",
+        f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+    )

@@ -8,7 +8,9 @@ def make(room, name, replicas=2, **spec):
     """A StatefulSet and its headless Service."""
     room.make("services", service(name, {"app": name}, {"port": 80}, clusterIP="None"))
     pods = nowhere(template(container("a:1"), labels={"app": name}))
-    return room.make("statefulsets", workload("StatefulSet", name, pods, replicas=replicas, serviceName=name, **spec))
+    return room.make(
+        "statefulsets", workload("StatefulSet", name, pods, replicas=replicas, serviceName=name, **spec)
+    )
 
 
 def start(room, pod):
@@ -20,12 +22,18 @@ def start(room, pod):
 
 def names(room, name):
     """The names of the pods that are there."""
-    return sorted(each["metadata"]["name"] for each in room.get("pods", labelSelector=f"app={name}").ok["items"])
+    return sorted(
+        each["metadata"]["name"] for each in room.get("pods", labelSelector=f"app={name}").ok["items"]
+    )
 
 
 def until(room, name, **status):
     """Wait until a StatefulSet's status is so."""
-    return room.until("statefulsets", name, lambda each: all(each["status"].get(key, 0) == value for key, value in status.items()) and each)
+    return room.until(
+        "statefulsets",
+        name,
+        lambda each: all(each["status"].get(key, 0) == value for key, value in status.items()) and each,
+    )
 
 
 def test_one_after_the_other(pod_room, name):
@@ -56,7 +64,11 @@ def test_who_a_pod_is(pod_room, name):
     assert labels["apps.kubernetes.io/pod-index"] == "0"
     assert labels["controller-revision-hash"].startswith(f"{name}-")
     (owner,) = found["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["uid"], owner["controller"]) == ("StatefulSet", made["metadata"]["uid"], True)
+    assert (owner["kind"], owner["uid"], owner["controller"]) == (
+        "StatefulSet",
+        made["metadata"]["uid"],
+        True,
+    )
 
 
 def test_down_from_the_last(pod_room, name):
@@ -92,7 +104,12 @@ def test_a_failed_pod_comes_back(pod_room, name):
 
 def roll(room, name):
     """Change the template."""
-    room.patch("statefulsets", name, "strategic", {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "a:2"}]}}}})
+    room.patch(
+        "statefulsets",
+        name,
+        "strategic",
+        {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "a:2"}]}}}},
+    )
 
 
 def image(image_name):
@@ -112,7 +129,15 @@ def test_updates_from_the_last(pod_room, name):
     start(pod_room, f"{name}-1")
     pod_room.until("pods", f"{name}-0", image("a:2"))
     start(pod_room, f"{name}-0")
-    done = pod_room.until("statefulsets", name, lambda each: each["status"].get("currentRevision") == each["status"].get("updateRevision") and each["status"].get("updatedReplicas") == 2 and each)
+    done = pod_room.until(
+        "statefulsets",
+        name,
+        lambda each: (
+            each["status"].get("currentRevision") == each["status"].get("updateRevision")
+            and each["status"].get("updatedReplicas") == 2
+            and each
+        ),
+    )
     assert done["status"]["currentReplicas"] == 2
 
 
@@ -134,7 +159,11 @@ def test_on_delete(pod_room, name):
     make(pod_room, name, 1, updateStrategy={"type": "OnDelete"})
     first = start(pod_room, f"{name}-0")
     roll(pod_room, name)
-    pod_room.until("statefulsets", name, lambda each: each["status"].get("currentRevision") != each["status"].get("updateRevision"))
+    pod_room.until(
+        "statefulsets",
+        name,
+        lambda each: each["status"].get("currentRevision") != each["status"].get("updateRevision"),
+    )
     assert pod_room.get("pods", f"{name}-0").ok["metadata"]["uid"] == first["metadata"]["uid"]
     pod_room.delete("pods", f"{name}-0")
     pod_room.until("pods", f"{name}-0", image("a:2"))
@@ -143,11 +172,15 @@ def test_on_delete(pod_room, name):
 def test_revisions_are_kept(pod_room, name):
     """Each template is kept as a ControllerRevision."""
     make(pod_room, name, 0)
-    (first,) = pod_room.until_all("controllerrevisions", lambda items: len(items) == 1 and items, labelSelector=f"app={name}")
+    (first,) = pod_room.until_all(
+        "controllerrevisions", lambda items: len(items) == 1 and items, labelSelector=f"app={name}"
+    )
     assert (first["revision"], first["metadata"]["ownerReferences"][0]["kind"]) == (1, "StatefulSet")
     assert first["data"]["spec"]["template"]["$patch"] == "replace"
     roll(pod_room, name)
-    found = pod_room.until_all("controllerrevisions", lambda items: len(items) == 2 and items, labelSelector=f"app={name}")
+    found = pod_room.until_all(
+        "controllerrevisions", lambda items: len(items) == 2 and items, labelSelector=f"app={name}"
+    )
     assert sorted(each["revision"] for each in found) == [1, 2]
 
 
@@ -167,10 +200,19 @@ def test_most_of_it_is_for_good(pod_room, name):
 
 def test_claims_of_templates(pod_room, name):
     """A claim is made for each pod from a claim template, and stays when the pod goes."""
-    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "nobody", "resources": {"requests": {"storage": "1Mi"}}}}
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "nobody",
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }
     make(pod_room, name, 1, volumeClaimTemplates=[claim])
     found = pod_room.until("pods", f"{name}-0", lambda each: each)
-    assert {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{name}-0"}} in found["spec"]["volumes"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{name}-0"}} in found["spec"][
+        "volumes"
+    ]
     made = pod_room.until("persistentvolumeclaims", f"data-{name}-0", lambda each: each)
     assert made["metadata"]["labels"] == {"app": name}
     assert "ownerReferences" not in made["metadata"]
@@ -183,9 +225,16 @@ def test_events(pod_room, name, verb):
     start(pod_room, f"{name}-0")
     if verb == "delete":
         pod_room.patch("statefulsets", name, "merge", {"spec": {"replicas": 0}}, "scale")
-    reason, text = {"create": ("SuccessfulCreate", "Create Pod {0}-0 in StatefulSet {0} successful"), "delete": ("SuccessfulDelete", "Delete Pod {0}-0 in StatefulSet {0} successful")}[verb]
+    reason, text = {
+        "create": ("SuccessfulCreate", "Create Pod {0}-0 in StatefulSet {0} successful"),
+        "delete": ("SuccessfulDelete", "Delete Pod {0}-0 in StatefulSet {0} successful"),
+    }[verb]
 
     def find(items):
-        return [each["message"] for each in items if each["involvedObject"]["name"] == name and each["reason"] == reason]
+        return [
+            each["message"]
+            for each in items
+            if each["involvedObject"]["name"] == name and each["reason"] == reason
+        ]
 
     assert pod_room.until_all("events", find) == [text.format(name)]

@@ -58,6 +58,8 @@ def nowhere(pods: Object) -> Object:
 
 def ready(address: str | None = None, *, is_ready: bool = True) -> Object:
     """The status of a pod that runs, as a kubelet would write it."""
-    conditions = [{"type": each, "status": "True" if is_ready else "False"} for each in ("ContainersReady", "Ready")]
+    conditions = [
+        {"type": each, "status": "True" if is_ready else "False"} for each in ("ContainersReady", "Ready")
+    ]
     addresses = {} if address is None else {"podIP": address, "podIPs": [{"ip": address}]}
     return {"status": {"phase": "Running", "conditions": conditions} | addresses}
