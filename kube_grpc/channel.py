@@ -148,6 +148,11 @@ class Channel(grpc.Channel):
         self._lock = threading.Lock()
         self._methods: dict[tuple[Any, ...], calls.Method] = {}
 
+    @property
+    def target(self) -> str:
+        """The Service and the port, name.namespace:port."""
+        return str(self._pool.target)
+
     def members(self) -> tuple[MemberView, ...]:
         """Who is in the pool now, in the order of addresses."""
         return view_members(self._pool.members, self._pool.picker)

@@ -126,6 +126,11 @@ class Channel(grpc.aio.Channel):
                 )
             )
 
+    @property
+    def target(self) -> str:
+        """The Service and the port, name.namespace:port."""
+        return str(self._pool.target)
+
     def members(self) -> tuple[MemberView, ...]:
         """Who is in the pool now, in the order of addresses."""
         return view_members(self._pool.snapshot.members, self._pool.picker)
