@@ -101,6 +101,9 @@ class Profile:
     # A node is gone -> its pods are removed (quarantineTime of podgc/gc_controller.go).
     orphan_quarantine_s: float
 
+    # A ConfigMap, Secret or pod changed -> its volumes follow, at most (syncFrequency, a pod's full sync).
+    volume_sync_s: float
+
     # --- Network
     # Slice changed -> connections follow it.
     proxy_sync_s: float
@@ -153,6 +156,7 @@ FAST = Profile(
     node_monitor_grace_s=4.0,
     node_eviction_s=0.1,
     orphan_quarantine_s=0.5,
+    volume_sync_s=0.0,
     proxy_sync_s=0.0,
     proxy_min_interval_s=0.0,
     dns_sync_s=0.0,
@@ -199,6 +203,7 @@ FAITHFUL = Profile(
     node_monitor_grace_s=50.0,
     node_eviction_s=10.0,
     orphan_quarantine_s=40.0,
+    volume_sync_s=60.0,
     proxy_sync_s=0.010,
     proxy_min_interval_s=1.0,
     dns_sync_s=0.005,

@@ -127,7 +127,7 @@ def _resolve(
     if "fieldRef" in source:
         return read_field(pod, source["fieldRef"]["fieldPath"], around)
     if "resourceFieldRef" in source:
-        return _read_resource(pod, container, source["resourceFieldRef"], around)
+        return read_resource(pod, container, source["resourceFieldRef"], around)
     if "configMapKeyRef" in source:
         return _read_key(pod, source["configMapKeyRef"], "configmaps", "configmap", "ConfigMap", around)
     if "secretKeyRef" in source:
@@ -177,7 +177,8 @@ def read_field(pod: Object, path: str, around: Surroundings) -> str:
     return str(fields[path])
 
 
-def _read_resource(pod: Object, container: Object, reference: Object, around: Surroundings) -> str:
+def read_resource(pod: Object, container: Object, reference: Object, around: Surroundings) -> str:
+    """One request or limit of a container, in units of the divisor; ConfigProblem for an unknown container."""
     name = reference.get("containerName")
     if name:
         every = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]

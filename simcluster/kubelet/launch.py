@@ -6,12 +6,11 @@ nothing is started by halves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simcluster.controllers.metadata import uid_of
-from simcluster.errors import NotFound
-from simcluster.kubelet import containers
+from simcluster.kubelet import access, containers
 from simcluster.kubelet.containers import PULL_FAILED, Container, Waiting
 from simcluster.kubelet.environment import (
     ConfigProblem,
@@ -24,7 +23,6 @@ from simcluster.kubelet.instance import Command, Instance
 from simcluster.kubelet.names import find_hostname, make_hosts, make_resolv_conf
 from simcluster.kubelet.probes import Target
 from simcluster.kubelet.rooms import Mount, Room
-from simcluster.tokens import Bearer
 
 if TYPE_CHECKING:
     from simcluster.kubelet.worker import PodWorker
@@ -34,9 +32,6 @@ START_ERROR = (
     "failed to create containerd task: failed to create shim task: unable to start container process"
 )
 _CONFIG_ERROR = "CreateContainerConfigError"
-# As real API servers stretch the tokens of pods (--service-account-extend-token-expiration).
-_TOKEN_S = 365 * 24 * 3600
-_TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 -- a path
 
 
 class NotYet(Exception):  # noqa: N818 -- no error: the container waits
@@ -79,7 +74,7 @@ async def launch(worker: PodWorker, name: str) -> Instance:
     if worker.pulls.pop(name, None) is not None or not worker.containers[name].starts:
         worker.tell("Normal", "Pulled", f'Container image "{spec["image"]}" already present on machine', name)
     try:
-        _refuse_volumes(worker.pod, spec)
+        await host.spawner.start()  # it knows whether anything can be mounted
         command = _make(worker, spec, image_command)
     except ConfigProblem as problem:
         worker.tell("Warning", "Failed", f"Error: {problem}", name)
@@ -106,7 +101,82 @@ def _refuse_image(worker: PodWorker, name: str, spec: Object) -> NotYet:
     return NotYet(Waiting(PULL_FAILED, text, now, now + wait_s))
 
 
-def _refuse_volumes(pod: Object, spec: Object) -> None:
+def surround(worker: PodWorker) -> Surroundings:
+    """What the pod's own object does not say."""
+    host, namespace = worker.host, worker.pod["metadata"]["namespace"]
+    return Surroundings(
+        pod_ip="" if worker.address is None else worker.address,
+        host_ip=host.place.address,
+        lookup=lambda resource, name: host.informers.of(resource).get((namespace, name)),
+        services=[each for each in host.informers.of("services").list(namespace) if _is_linked(each)],
+        node_capacity=host.capacity,
+    )
+
+
+def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Command:
+    """The command with its whole environment; ConfigProblem if it refers to what is not there."""
+    host, pod, files = worker.host, worker.pod, worker.files
+    around = surround(worker)
+    base = host.environment(home=files.cwd, temporary=files.temporary, hostname=find_hostname(pod))
+    has_access = access.grant(worker)
+    if has_access:
+        base["KUBECONFIG"] = str(files.kubeconfig)
+    found = make_environment(pod, spec, around)
+    # Services are the cluster's doing, not the pod's: they do not count as declared.
+    offered = service_variables(around.services)
+    declared = {key: value for key, value in found.items() if offered.get(key) != value}
+    environment = base | found
+    argv = make_command(spec, image_command, environment)
+    room = _furnish(worker, spec, environment, has_access=has_access)
+    return Command(
+        argv,
+        environment,
+        declared,
+        _find_cwd(worker, spec, room),
+        stdin=spec.get("stdin", False),
+        tty=spec.get("tty", False),
+        room=room,
+        network=worker.network,
+    )
+
+
+def _find_cwd(worker: PodWorker, spec: Object, room: Room | None) -> Path:
+    """The pod's own folder, unless the container is to work in what is mounted.
+
+    Anywhere else `workingDir` is a place in the image; a path of this machine that happens to be called so is
+    none of the pod's.
+    """
+    wanted = Path(spec.get("workingDir") or "")
+    if room is not None and any(wanted.is_relative_to(mount.target) for mount in room.mounts):
+        return wanted
+    return worker.files.cwd
+
+
+def _furnish(
+    worker: PodWorker, spec: Object, environment: Mapping[str, str], *, has_access: bool
+) -> Room | None:
+    """The room of the container's processes; None if they share all that this machine has. ConfigProblem if
+    something has to be mounted and can not be.
+    """
+    pod, resolver, obstacle = worker.pod, worker.host.network.resolver, worker.host.spawner.mount_obstacle
+    if obstacle is not None:
+        _refuse_mounts(pod, spec, obstacle)
+        return None
+    mounts = worker.volumes.mounts(spec, environment, has_access=has_access)
+    if resolver is not None and worker.address is not None:
+        resolv_conf = make_resolv_conf(pod, resolver, _read_machine())
+        names = {"/etc/resolv.conf": resolv_conf, "/etc/hosts": make_hosts(pod, worker.address)}
+        taken = {each.target for each in mounts}
+        mounts += tuple(
+            Mount(worker.files.write(Path(target).name, text), target)
+            for target, text in names.items()
+            if target not in taken
+        )
+    hostname = None if worker.network is None else find_hostname(pod)
+    return Room(hostname, str(worker.files.stage), mounts) if mounts else None
+
+
+def _refuse_mounts(pod: Object, spec: Object, obstacle: str) -> None:
     """ConfigProblem if a volume would have to be mounted.
 
     An emptyDir at the container's workingDir is what every pod has anyway: a private folder that it starts in.
@@ -115,66 +185,14 @@ def _refuse_volumes(pod: Object, spec: Object) -> None:
     others = [
         each["mountPath"]
         for each in spec.get("volumeMounts") or ()
-        if each["mountPath"] != _TOKEN_MOUNT
+        if each["mountPath"] != access.MOUNT
         and not (each["name"] in empty and each["mountPath"] == spec.get("workingDir"))
     ]
     if others:
         raise ConfigProblem(
-            f"volumeMounts {', '.join(others)}: pods of the loopback network are processes that share this machine's "
-            "files, so nothing can be mounted, except an emptyDir at the container's workingDir; pass data by env, "
-            "envFrom or args"
+            f"volumeMounts {', '.join(others)}: nothing can be mounted on this machine ({obstacle}), except an "
+            "emptyDir at the container's workingDir; pass data by env, envFrom or args"
         )
-
-
-def _make(worker: PodWorker, spec: Object, image_command: tuple[str, ...]) -> Command:
-    """The command with its whole environment; ConfigProblem if it refers to what is not there."""
-    host, pod, files = worker.host, worker.pod, worker.files
-    metadata = pod["metadata"]
-    services = [
-        each for each in host.informers.of("services").list(metadata["namespace"]) if _is_linked(each)
-    ]
-    around = Surroundings(
-        pod_ip="" if worker.address is None else worker.address,
-        host_ip=host.place.address,
-        lookup=lambda resource, name: _look_up(worker, resource, name),
-        services=services,
-        node_capacity=host.capacity,
-    )
-    base = host.environment(home=files.cwd, temporary=files.temporary, hostname=find_hostname(pod))
-    if _grant_access(worker):
-        base["KUBECONFIG"] = str(files.kubeconfig)
-    found = make_environment(pod, spec, around)
-    # Services are the cluster's doing, not the pod's: they do not count as declared.
-    offered = service_variables(services)
-    declared = {key: value for key, value in found.items() if offered.get(key) != value}
-    environment = base | found
-    # `workingDir` is a place in the image; a path of this machine that happens to be called so is none of the pod's.
-    argv = make_command(spec, image_command, environment)
-    return Command(
-        argv,
-        environment,
-        declared,
-        files.cwd,
-        stdin=spec.get("stdin", False),
-        tty=spec.get("tty", False),
-        room=_furnish(worker),
-        network=worker.network,
-    )
-
-
-def _furnish(worker: PodWorker) -> Room | None:
-    """The room of the pod's processes; None if they share all that this machine has."""
-    resolver, pod = worker.host.network.resolver, worker.pod
-    if resolver is None or worker.address is None:
-        return None
-    mounts = (
-        Mount(worker.files.write("hosts", make_hosts(pod, worker.address)), "/etc/hosts"),
-        Mount(
-            worker.files.write("resolv.conf", make_resolv_conf(pod, resolver, _read_machine())),
-            "/etc/resolv.conf",
-        ),
-    )
-    return Room(find_hostname(pod), str(worker.files.stage), mounts)
 
 
 def _read_machine() -> str:
@@ -187,29 +205,3 @@ def _read_machine() -> str:
 def _is_linked(service: Object) -> bool:
     """The API server's own Service is left out: pods are given its real address."""
     return (service["metadata"]["namespace"], service["metadata"]["name"]) != ("default", "kubernetes")
-
-
-def _look_up(worker: PodWorker, resource: str, name: str) -> Object | None:
-    return worker.host.informers.of(resource).get((worker.pod["metadata"]["namespace"], name))
-
-
-def _grant_access(worker: PodWorker) -> bool:
-    """Give the pod its service account's token; False if it does not want one. ConfigProblem without an
-    account.
-    """
-    host, pod = worker.host, worker.pod
-    metadata, name = pod["metadata"], pod["spec"].get("serviceAccountName") or "default"
-    try:
-        account = host.registry.get("serviceaccounts", metadata["namespace"], name)
-    except NotFound as error:
-        raise ConfigProblem(f'serviceaccount "{name}" not found') from error
-    wanted = pod["spec"].get("automountServiceAccountToken")
-    if wanted is None:
-        wanted = account.get("automountServiceAccountToken")
-    if wanted is False:
-        return False
-    if not worker.files.kubeconfig.exists():
-        bearer = Bearer(metadata["namespace"], name, uid_of(account), metadata["name"], uid_of(pod))
-        token = host.tokens.mint(bearer, now=host.clock(), lasts_s=_TOKEN_S)
-        worker.files.write_access(host.endpoint, token, metadata["namespace"])
-    return True

@@ -26,6 +26,7 @@ class PodFiles:
         self._root = directory / f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
         self.cwd = self._root / "work"
         self.temporary = self._root / "tmp"
+        self.volumes = self._root / "volumes"
         self.stage = self._root / "stage"  # where mount points are put together
         self.kubeconfig = self._root / "kubeconfig"
         self._logs: dict[str, list[ContainerLog]] = {}

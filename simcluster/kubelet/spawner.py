@@ -100,7 +100,7 @@ def resolve(
     name = argv[0]
     if name in _PYTHONS:
         return [sys.executable, *argv[1:]]
-    if is_furnished and name.startswith("/"):
+    if is_furnished and "/" in name:
         return list(argv)
     found = shutil.which(
         name if "/" not in name else str(cwd / name), path=environment.get("PATH", os.defpath)

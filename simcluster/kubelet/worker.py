@@ -32,10 +32,12 @@ from simcluster.kubelet.containers import (
 from simcluster.kubelet.host import Host
 from simcluster.kubelet.instance import Instance
 from simcluster.kubelet.pod_files import PodFiles
+from simcluster.kubelet.pod_volumes import PodVolumes
 from simcluster.kubelet.spawner import SpawnerEnded, StartFailed
 from simcluster.kubelet.status import Facts, make_status
 from simcluster.kubelet.stopping import Stop, stop_instance
 from simcluster.kubelet.supervision import supervise
+from simcluster.kubelet.volumes import VolumeProblem
 
 _log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -54,6 +56,7 @@ class PodWorker:
         self.network: int | None = None  # a descriptor of its network namespace
         self.containers: dict[str, Container] = {each.name: each for each in launch.list_containers(pod)}
         self.instances: dict[str, Instance] = {}
+        self.volumes = PodVolumes(self)
         self.stop = Stop()
         self._started_at = host.clock()
         self._is_ending = False
@@ -83,6 +86,7 @@ class PodWorker:
         """The pod's object has changed."""
         was_deleting = is_deleting(self.pod)
         self.pod = pod
+        self.volumes.refresh_soon()
         if is_deleting(pod):
             self.stop.shorten(pod["metadata"].get("deletionGracePeriodSeconds", 30))
             if not was_deleting:
@@ -97,6 +101,8 @@ class PodWorker:
 
     def retry(self) -> None:
         """Something that a container may have lacked is there: look again."""
+        self.volumes.refresh_soon()
+        self._changed.set()
         for each in self.containers.values():
             if isinstance(each.state, Waiting) and each.state.is_blocked:
                 self.put(replace(each, state=replace(each.state, is_blocked=False)))
@@ -134,10 +140,27 @@ class PodWorker:
 
     async def _set_up(self) -> None:
         self.files.create()
+        await self._set_up_volumes()
         self.address = self.host.place.pod_addresses.allocate(None)
         self.network = self.host.network.attach(self.address)
         if self.host.profile.pod_start_s > 0:
             await asyncio.sleep(self.host.profile.pod_start_s)
+
+    async def _set_up_volumes(self) -> None:
+        """Wait until all volumes can be had, or the pod is to end."""
+        told = ""
+        while not self._is_ending:
+            self._changed.clear()
+            try:
+                self.volumes.set_up()
+            except VolumeProblem as problem:
+                if str(problem) != told:
+                    told = str(problem)
+                    self.host.recorder.record(self.pod, "Warning", "FailedMount", told)
+            else:
+                return
+            self.publish()
+            await self._changed.wait()
 
     async def _live(self) -> None:
         while True:
@@ -210,6 +233,7 @@ class PodWorker:
             if self.network is not None:
                 self.host.network.detach(self.address)
             self.host.place.pod_addresses.release(self.address)
+        self.volumes.close()
         self.files.remove()
 
     # --- One container
