@@ -37,16 +37,10 @@ def up(
         int, typer.Option(min=0, max=128, help="How many nodes share this machine; their pods are processes.")
     ] = 1,
     status_only_nodes: Annotated[
-        int,
-        typer.Option(
-            min=0, max=8192, help="How many further nodes run no processes: their pods are status only."
-        ),
+        int, typer.Option(min=0, max=8192, help="How many further nodes run no processes, only status.")
     ] = 0,
     network: Annotated[
-        str,
-        typer.Option(
-            help="loopback, namespace (a network namespace for each pod), or auto: namespace where it works."
-        ),
+        str, typer.Option(help="loopback, namespace (one for each pod), or auto: namespace where it works.")
     ] = "loopback",
     slice_size: Annotated[
         int, typer.Option(min=1, max=1000, help="Endpoints in an EndpointSlice, at most.")

@@ -134,7 +134,7 @@ def test_change_of_a_config_map_is_seen_by_the_running_container(tmp_path: Path)
     assert on_node(tmp_path, scenario) == "before\n..data/new\nafter\nbefore\nnew\n"
 
 
-def test_empty_dir_is_shared_by_the_pods_containers_and_kept_over_restarts(tmp_path: Path) -> None:
+def test_empty_dir_is_shared_by_the_containers_of_a_pod(tmp_path: Path) -> None:
     """One writes, the other reads; it is the pod's own and goes with it."""
     writer = {"name": "a", "image": "shell:1", "args": ["echo hello > /shared/x; sleep 60"]}
     reader = {
@@ -146,7 +146,7 @@ def test_empty_dir_is_shared_by_the_pods_containers_and_kept_over_restarts(tmp_p
     reader["volumeMounts"] = [mount("v", "/in/here", readOnly=True)]
 
     async def scenario(node: Node) -> str:
-        node.create(containers=[writer, reader], volumes=[{"name": "v", "emptyDir": {"medium": "Memory"}}])
+        node.create(containers=[reader, writer], volumes=[{"name": "v", "emptyDir": {"medium": "Memory"}}])
         await node.until_running()
         await node.until_logged("hello", container="b")
         return (await node.log(container="b")).splitlines()[0]
