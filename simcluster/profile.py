@@ -49,6 +49,9 @@ class Profile:
     daemon_backoff_max_s: float
     # An Event was last written -> it is gone (kube-apiserver --event-ttl).
     event_ttl_s: float
+    # A pod of many changed -> all of them are looked through, per pod: what comes meanwhile is looked at in one go.
+    # A real controller is as slow by its work queue and its client's limits.
+    batch_per_pod_s: float
     # A Job's pod changed -> the Job is looked at (SyncJobBatchPeriod of job_controller.go).
     job_batch_s: float
     # A Job's pod failed -> the next one is made; doubles (DefaultJobPodFailureBackOff).
@@ -132,6 +135,7 @@ FAST = Profile(
     daemon_backoff_s=0.1,
     daemon_backoff_max_s=2.0,
     event_ttl_s=3600.0,
+    batch_per_pod_s=0.0001,
     job_batch_s=0.0,
     job_backoff_s=0.1,
     job_backoff_max_s=2.0,
@@ -179,6 +183,7 @@ FAITHFUL = Profile(
     daemon_backoff_s=1.0,
     daemon_backoff_max_s=900.0,
     event_ttl_s=3600.0,
+    batch_per_pod_s=0.0001,
     job_batch_s=1.0,
     job_backoff_s=10.0,
     job_backoff_max_s=600.0,

@@ -89,8 +89,9 @@ class DaemonSets:
         for daemon_set in self._sets.list():
             self._enqueue(name_of(daemon_set))
 
-    def _enqueue(self, key: Name) -> None:
-        self.loop.queue.add_after(key, self._context.profile.workload_sync_s)
+    def _enqueue(self, key: Name, count: int = 0) -> None:
+        delay_s = max(self._context.profile.workload_sync_s, self._context.batch_s(count))
+        self.loop.queue.add_after(key, delay_s)
 
     # --- Pods
 

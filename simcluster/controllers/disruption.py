@@ -64,8 +64,9 @@ class Disruptions:
             status["conditions"] = disruption_condition(status, now, failure=str(error))
             self._write(budget, status)
 
-    def _enqueue(self, key: Name) -> None:
-        self.loop.queue.add_after(key, self._context.profile.workload_sync_s)
+    def _enqueue(self, key: Name, count: int) -> None:
+        delay_s = max(self._context.profile.workload_sync_s, self._context.batch_s(count))
+        self.loop.queue.add_after(key, delay_s)
 
     # --- Counting
 

@@ -17,7 +17,6 @@ from simcluster.controllers.metadata import (
     annotations_of,
     created_at,
     labels_of,
-    matches_labels,
     name_of,
     uid_of,
 )
@@ -36,6 +35,7 @@ class LegacyEndpoints:
     """Brings the Endpoints of each Service to its pods."""
 
     def __init__(self, context: Context) -> None:
+        self._context = context
         self._registry = context.registry
         self._services = context.informers.of("services")
         self._endpoints = context.informers.of(ENDPOINTS)
@@ -43,7 +43,7 @@ class LegacyEndpoints:
         self._seen: dict[Name, tuple[str, dict[str, float | None]]] = {}
         self.loop: ControlLoop[Name] = ControlLoop("endpoints", context, self.sync)
         self._lagging = LaggingPods(context, lambda old, new: self._selected.take(old, new))
-        self._selected = SelectedPods(self._services, self._lagging, _matches, self.loop.queue.add)
+        self._selected = SelectedPods(self._services, self._lagging, slices.selects, self._enqueue)
         self._endpoints.handle(self._on_endpoints)
         context.informers.of("pods").handle(self._lagging.take)
 
@@ -93,15 +93,14 @@ class LegacyEndpoints:
 
     # --- What leads to a sync
 
+    def _enqueue(self, key: Name, count: int) -> None:
+        # What the profile says of these changes, `lagging` has waited for already.
+        self.loop.queue.add_after(key, self._context.batch_s(count))
+
     def _on_endpoints(self, old: Object | None, new: Object | None) -> None:
         """Somebody deleted what a Service needs."""
         if new is None and old is not None:
             self.loop.queue.add(name_of(old))
-
-
-def _matches(service: Object, pod: Object) -> bool:
-    selector = service["spec"].get("selector")
-    return bool(selector) and matches_labels(selector, labels_of(pod))
 
 
 def endpoints_for(

@@ -16,10 +16,10 @@ from simcluster.controllers.metadata import (
     created_at,
     is_deleting,
     labels_of,
-    matches_labels,
     name_of,
     uid_of,
 )
+from simcluster.controllers.selected import SelectedPods
 from simcluster.errors import NotFound
 from simcluster.store import Object
 
@@ -31,7 +31,6 @@ class _Seen:
     """What one pod means to one Service."""
 
     pod: Object
-    selected: bool
     entry: slices.Entry | None
     ready_at: float | None
 
@@ -57,8 +56,8 @@ class EndpointSlices:
         self._slices = context.informers.of(SLICES)
         self._memories: dict[Name, _Memory] = {}
         self.loop = ControlLoop("endpointslice", context, self.sync)
-        self._lagging = LaggingPods(context, self._on_pod)
-        self._services.handle(self._on_service)
+        self._lagging = LaggingPods(context, lambda old, new: self._selected.take(old, new))
+        self._selected = SelectedPods(self._services, self._lagging, slices.selects, self._enqueue)
         self._slices.handle(self._on_slice)
         context.informers.of("pods").handle(self._lagging.take)
 
@@ -115,24 +114,18 @@ class EndpointSlices:
         changed = (
             [] if before is not None and uid_of(before.service) == uid_of(service) else [created_at(service)]
         )
-        for pod in self._lagging.list(key[0]):
+        for pod in self._selected.of(key):
             uid = uid_of(pod)
             old = None if before is None else before.pods.get(uid)
             if old is not None and old.pod is pod and before is not None and before.service is service:
                 memory.pods[uid] = old
                 continue
-            seen = memory.pods[uid] = _see(service, pod)
-            old_at = None if old is None or not old.selected else old.ready_at
-            if seen.selected and seen.ready_at is not None and seen.ready_at != old_at:
+            seen = memory.pods[uid] = _Seen(pod, slices.entry_for(service, pod), pods.ready_since(pod))
+            if seen.ready_at is not None and (old is None or seen.ready_at != old.ready_at):
                 changed.append(seen.ready_at)
         return min(changed, default=None)
 
     # --- What leads to a sync
-
-    def _on_service(self, old: Object | None, new: Object | None) -> None:
-        changed = new if new is not None else old
-        if changed is not None:
-            self.loop.queue.add(name_of(changed))
 
     def _on_slice(self, old: Object | None, new: Object | None) -> None:
         """Somebody may have touched a slice: look at its Service again; one of our own writes changes nothing."""
@@ -142,20 +135,9 @@ class EndpointSlices:
                 name = (name_of(each)[0], service)
                 self.loop.queue.add_after(name, self._context.profile.slice_change_sync_s)
 
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            for service in self._services.list(name_of(pod)[0]):
-                selector = service["spec"].get("selector")
-                if selector and matches_labels(selector, labels_of(pod)):
-                    self.loop.queue.add(name_of(service))
-
-
-def _see(service: Object, pod: Object) -> _Seen:
-    if not matches_labels(service["spec"]["selector"], labels_of(pod)):
-        return _Seen(pod, selected=False, entry=None, ready_at=None)
-    return _Seen(pod, selected=True, entry=slices.entry_for(service, pod), ready_at=pods.ready_since(pod))
+    def _enqueue(self, key: Name, count: int) -> None:
+        # What the profile says of these changes, `lagging` has waited for already.
+        self.loop.queue.add_after(key, self._context.batch_s(count))
 
 
 def _is_ours(each: Object, service: str) -> bool:

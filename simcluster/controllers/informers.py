@@ -57,6 +57,10 @@ class Informer:
         """The objects whose controller has that uid."""
         return list(self._owned.get(uid, {}).values())
 
+    def count_owned(self, uid: str) -> int:
+        """How many objects have that controller."""
+        return len(self._owned.get(uid, ()))
+
     def orphans(self, namespace: str) -> Iterable[Object]:
         """The objects of a namespace that have no controller."""
         return list(self._orphans.get(namespace, {}).values())

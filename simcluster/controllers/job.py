@@ -108,8 +108,9 @@ class Jobs:
 
     # --- What leads to a sync
 
-    def _enqueue(self, key: Name) -> None:
-        self.loop.queue.add_after(key, self._context.profile.job_batch_s)
+    def _enqueue(self, key: Name, count: int) -> None:
+        batch_s = max(self._context.profile.job_batch_s, self._context.batch_s(count))
+        self.loop.queue.add_after(key, batch_s)
 
     def _on_job(self, old: Object | None, new: Object | None) -> None:
         if new is not None:

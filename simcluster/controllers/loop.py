@@ -22,6 +22,7 @@ from simcluster.registry import Registry
 
 _log = logging.getLogger(__name__)
 K = TypeVar("K", bound=tuple[str, ...])
+_MANY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Context:
     rng: random.Random
     clock: Callable[[], float]
     call_later: CallLater
+
+    def batch_s(self, count: int) -> float:
+        """How long to wait for more changes before so many pods are looked through, so that a change of one of
+        them costs the same however many they are; nothing where they are few.
+        """
+        return self.profile.batch_per_pod_s * count if count >= _MANY else 0.0
 
     def recorder(self, component: str) -> Recorder:
         """A recorder of events that name `component` as their source."""

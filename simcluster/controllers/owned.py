@@ -21,7 +21,8 @@ def _anything(_owner: Object, _pod: Object) -> bool:
 
 
 class OwnedPods:
-    """The pods of all owners of one kind; calls `tell` with each owner that is to be looked at.
+    """The pods of all owners of one kind; calls `tell` with each owner that is to be looked at, and how many
+    pods it has.
 
     `concerns(owner, pod)` False leaves a pod as it is, whatever labels and references say.
     """
@@ -31,7 +32,7 @@ class OwnedPods:
         context: Context,
         owners: Informer,
         kind: str,
-        tell: Callable[[Name], None],
+        tell: Callable[[Name, int], None],
         *,
         concerns: Callable[[Object, Object], bool] = _anything,
     ) -> None:
@@ -71,7 +72,7 @@ class OwnedPods:
             self._unclaimed.discard(name)
         elif old is None:
             self._unclaimed.add(name)
-        self._tell(name)
+        self._tell(name, 0)
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         for pod in (old, new):
@@ -80,12 +81,12 @@ class OwnedPods:
                 name = (name_of(pod)[0], controller["name"])
                 if pod is new and (old is None or labels_of(old) != labels_of(new)):
                     self._check(name, new)
-                self._tell(name)
+                self._tell(name, self._pods.count_owned(controller["uid"]))
         if new is not None and ownership.controller_of(new) is None:
             for owner in self._owners.list(name_of(new)[0]):
                 if matches_selector(ownership.selector_of(owner), labels_of(new)):
                     self._unclaimed.add(name_of(owner))
-                    self._tell(name_of(owner))
+                    self._tell(name_of(owner), 0)
 
     def _check(self, name: Name, pod: Object) -> None:
         """A pod that its owner selects no more is to be released."""

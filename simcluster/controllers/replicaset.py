@@ -73,8 +73,9 @@ class ReplicaSets:
 
     # --- What leads to a sync
 
-    def _enqueue(self, name: Name) -> None:
-        self.loop.queue.add_after(name, self._context.profile.workload_sync_s)
+    def _enqueue(self, name: Name, count: int = 0) -> None:
+        delay_s = max(self._context.profile.workload_sync_s, self._context.batch_s(count))
+        self.loop.queue.add_after(name, delay_s)
 
     # --- Pods
 

@@ -22,7 +22,8 @@ class Pods(Protocol):
 
 
 class SelectedPods:
-    """Follows `owners` and pods; calls `tell` with each owner whose pods, or which itself, changed.
+    """Follows `owners` and pods; calls `tell` with each owner whose pods, or which itself, changed, and with how
+    many pods it selects (0 where it changed itself).
 
     `matches(owner, pod)` says whether a pod is selected; it may ask the owner's spec and the pod's labels alone.
     Changes of pods come in through `take`.
@@ -33,7 +34,7 @@ class SelectedPods:
         owners: Informer,
         pods: Pods,
         matches: Callable[[Object, Object], bool],
-        tell: Callable[[Name], None],
+        tell: Callable[[Name, int], None],
     ) -> None:
         self._owners = owners
         self._pods = pods
@@ -46,10 +47,6 @@ class SelectedPods:
     def of(self, owner: Name) -> list[Object]:
         """The pods that an owner selects."""
         return list(self._selected.get(owner, {}).values())
-
-    def selecting(self, pod: Name) -> set[Name]:
-        """The owners that select a pod."""
-        return self._selecting.get(pod, set())
 
     def take(self, old: Object | None, new: Object | None) -> None:
         """Take in one change of a pod."""
@@ -71,7 +68,7 @@ class SelectedPods:
                 self._selected[owner][name[1]] = new
         self._note(name, after)
         for owner in before | after:
-            self._tell(owner)
+            self._tell(owner, len(self._selected.get(owner, ())))
 
     def _on_owner(self, old: Object | None, new: Object | None) -> None:
         changed = new if new is not None else old
@@ -87,7 +84,7 @@ class SelectedPods:
             self._selected[name] = selected
             for pod in selected:
                 self._selecting.setdefault((name[0], pod), set()).add(name)
-        self._tell(name)
+        self._tell(name, 0)
 
     def _let_go(self, owner: Name) -> None:
         for pod in self._selected.pop(owner, {}):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simcluster.controllers import pods
-from simcluster.controllers.metadata import is_deleting, labels_of, uid_of
+from simcluster.controllers.metadata import is_deleting, labels_of, matches_labels, uid_of
 from simcluster.controllers.ownership import reference_to
 from simcluster.store import Object
 
@@ -58,6 +58,12 @@ class _Plan:
 def is_headless(service: Object) -> bool:
     """Whether the Service has no address of its own."""
     return service["spec"].get("clusterIP") in (None, "", "None")
+
+
+def selects(service: Object, pod: Object) -> bool:
+    """Whether a Service selects a pod; one without a selector selects none."""
+    selector = service["spec"].get("selector")
+    return bool(selector) and matches_labels(selector, labels_of(pod))
 
 
 def ports_for(service: Object, pod: Object) -> list[Port]:

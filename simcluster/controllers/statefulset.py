@@ -68,8 +68,9 @@ class StatefulSets:
         self._history.truncate(revisions, live, stateful_set["spec"].get("revisionHistoryLimit", 10))
         self._wait_for_availability(stateful_set, wish, present, now)
 
-    def _enqueue(self, key: Name) -> None:
-        self.loop.queue.add_after(key, self._context.profile.workload_sync_s)
+    def _enqueue(self, key: Name, count: int = 0) -> None:
+        delay_s = max(self._context.profile.workload_sync_s, self._context.batch_s(count))
+        self.loop.queue.add_after(key, delay_s)
 
     def _members(self, stateful_set: Object) -> list[Object]:
         return [pod for pod in self._owned.of(stateful_set) if _is_member(stateful_set, pod)]

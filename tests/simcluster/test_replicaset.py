@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
-from instant_cluster import Cluster, simulate, template
+from instant_cluster import Cluster, deployment, service, simulate, template
 
 from simcluster.errors import Forbidden
 from simcluster.store import Object
@@ -275,3 +276,28 @@ def test_a_replication_controller_keeps_its_pods_as_a_replica_set_does() -> None
         assert cluster.list("pods") == []
 
     simulate(story)
+
+
+@pytest.mark.parametrize(("replicas", "most"), [(10, 30), (400, 30)])
+def test_many_pods_are_looked_through_together(replicas: int, most: int) -> None:
+    """So the work for each does not grow with their number: few writes of status, endpoints and budget."""
+
+    async def story(cluster: Cluster) -> None:
+        budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "greeter"}}}
+        cluster.apply("poddisruptionbudgets.policy", {"metadata": {"name": "b"}, "spec": budget})
+        cluster.apply("services", service())
+
+        def space_out(_event: object) -> None:
+            cluster.node.start_s += 0.00002
+
+        # Each write of a pod has later ones start later: no two become ready at one instant.
+        cluster.registry.listen("pods", space_out)
+        cluster.apply("deployments.apps", deployment(replicas=replicas))
+        await cluster.settle()
+        assert cluster.list(RS)[0]["status"]["readyReplicas"] == replicas
+        written: Counter[str] = Counter(event.record.key.resource for event in cluster.log)
+        assert written["pods"] == 4 * replicas
+        for resource in (RS, "poddisruptionbudgets.policy", "endpoints"):
+            assert written[resource] <= most, resource
+
+    simulate(story, slice_size=1000)
