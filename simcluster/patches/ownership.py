@@ -9,6 +9,7 @@ Source: k8s.io/apimachinery pkg/util/managedfields/internal and sigs.k8s.io/stru
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -66,13 +67,16 @@ def ownable(fields: Fields) -> Fields:
 
 
 def share(fields: Fields) -> Fields:
-    """Return the one set of that content which all objects hold."""
-    encoded = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-    known = _shared.get(encoded)
+    """Return the one set of that content which all objects hold; what is in no other shares its parts."""
+    if not fields:
+        return LEAF
+    # The digest is smaller than most sets are.
+    key = blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+    known = _shared.get(key)
     if known is None:
         if len(_shared) >= _MOST_SHARED:
             _shared.clear()
-        known = _shared[encoded] = orjson.loads(encoded)
+        known = _shared[key] = {name: share(fields[name]) for name in sorted(fields)}
     return known
 
 

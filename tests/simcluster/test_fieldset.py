@@ -20,6 +20,7 @@ from simcluster.patches.fieldset import (
     value_element,
     without,
 )
+from simcluster.patches.ownership import share
 
 Paths = frozenset[tuple[str, ...]]
 elements = st.sampled_from(["f:a", "f:b", 'k:{"name":"c"}', 'v:"x"'])
@@ -117,3 +118,20 @@ def test_paths_are_shown_as_errors_show_them() -> None:
         '.list[containerPort=80,protocol="TCP"].name',
         '.set[="x"]',
     ]
+
+
+def test_sets_of_one_content_are_one_object_and_others_share_their_parts() -> None:
+    """Two pods' sets differ in an address only: all but the way to it is held once."""
+
+    def fields(address: str) -> Fields:
+        ips = {".": {}, f'k:{{"ip":"{address}"}}': {".": {}, "f:ip": {}}}
+        conditions = {
+            f'k:{{"type":"{kind}"}}': {".": {}, "f:status": {}, "f:type": {}} for kind in ("Ready", "Other")
+        }
+        return {"f:status": {"f:conditions": conditions, "f:podIPs": ips}}
+
+    one, same, other = share(fields("10.0.0.1")), share(fields("10.0.0.1")), share(fields("10.0.0.2"))
+    assert one == fields("10.0.0.1")
+    assert one is same
+    assert one != other
+    assert one["f:status"]["f:conditions"] is other["f:status"]["f:conditions"]
