@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from simcluster.faults.commands import fault
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -90,6 +92,9 @@ def network() -> None:
 
     chosen = choose(AUTO)
     print(f"{chosen.name} ({chosen.reason})")  # noqa: T201 -- a command's word
+
+
+app.command(name="fault")(fault)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ from simcluster.controllers import controllers
 from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.loop import Context
+from simcluster.faults.admin import AdminServer
+from simcluster.faults.board import Board
+from simcluster.faults.breaker import Breaker
+from simcluster.faults.race import Race
+from simcluster.faults.remote import OWNER_KUBECONFIG
 from simcluster.kubelet.fleet import Fleet
 from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.host import Host
@@ -66,6 +71,7 @@ class Settings:
     # Of a cluster with a namespace network: where this process is, and where users find the API.
     fabric: Fabric | None = None
     outside: socket.socket | None = None
+    owner_outside: socket.socket | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +84,7 @@ class Cluster:
     _fleet: Fleet
     _network: Network
     _informers: Informers
+    _admin: AdminServer
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def prepare(self) -> None:
@@ -86,6 +93,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """End every process at once, then stop listening."""
+        await self._admin.stop()
         await self._fleet.stop()
         await self._network.stop()
         await self.spawner.stop()
@@ -110,28 +118,37 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     create_bootstrap_objects(registry.acting_as("kube-apiserver"))
     server = await serve(registry, port=settings.port, chance=chance("watches"), entrance=entrance)
     publish(registry, *server.published)
+    race = Race()
     running = controllers.start(
         registry.acting_as("kube-controller-manager"), settings.profile, rng=chance("controllers"), clock=clock,
-        ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
+        ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size, race=race,
     )  # fmt: skip
     of_kubelets = registry.acting_as("kubelet")
     informers = Informers(of_kubelets)
     call_later = asyncio.get_running_loop().call_later
-    context = Context(of_kubelets, informers, settings.profile, chance("node"), clock, call_later)
+    context = Context(of_kubelets, informers, settings.profile, chance("node"), clock, call_later, race)
     spawner = Spawner(_modules_of(settings.images), stderr=_open_output(settings.directory))
     network.follow(context, spawner, settings.directory)
     await network.start()
     fleet = _make_fleet(settings, context, server, spawner, network)
     fleet.start()
     server.kubelet = fleet
-    write_admin_kubeconfig(server, settings.kubeconfig)
-    return Cluster(server, spawner, running, fleet, network, informers)
+    breaker = Breaker(server, fleet, network, race, chance("faults"), settings.slice_size)
+    admin = AdminServer(Board(breaker.begin, clock))
+    await admin.start(settings.directory)
+    write_admin_kubeconfig(server, settings.kubeconfig, folder=settings.directory)
+    write_admin_kubeconfig(
+        server, settings.directory / OWNER_KUBECONFIG, folder=settings.directory, owner=True
+    )
+    return Cluster(server, spawner, running, fleet, network, informers, admin)
 
 
 def _make_network(settings: Settings) -> tuple[Network, Entrance | None]:
-    if settings.fabric is not None and settings.outside is not None:
+    if settings.fabric is not None and settings.outside is not None and settings.owner_outside is not None:
         inside, service = (node_address(0), _API_PORT), (API_ADDRESS, _SERVICE_PORT)
-        return NamespaceNetwork(settings.fabric), Entrance(settings.outside, inside, service)
+        return NamespaceNetwork(settings.fabric), Entrance(
+            settings.outside, settings.owner_outside, inside, service
+        )
     # Blocks are the machine's, not the cluster's: two clusters of one seed must not want the same one first.
     block = claim_block(random.Random())  # noqa: S311 -- spreads clusters
     return LoopbackNetwork(block), None
@@ -161,6 +178,7 @@ def _make_fleet(
         api=server.pod_address,
         tokens=server.issuer,
         capacity=share_capacity(measure_capacity(pods), max(1, settings.nodes)),
+        race=context.race,
         import_roots=_find_import_roots(),
     )
     kubelets = [Kubelet(host) for host in _make_hosts(first, settings)]

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from simcluster.faults.remote import OWNER_KUBECONFIG, Faults
+
 _START_S = 30.0
 _STOP_S = 10.0
 _SHOWN_LINES = 20
@@ -61,11 +63,25 @@ class Cluster:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._kubeconfig: Path | None = None
+        self._faults: Faults | None = None
 
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self._running()
+
+    @property
+    def owner_kubeconfig(self) -> Path:
+        """One that reaches the API by a door of its own, where no fault of the API holds."""
+        return self._running().parent / OWNER_KUBECONFIG
+
+    @property
+    def faults(self) -> Faults:
+        """What can be broken in it; all that was begun ends with the cluster, or with this process."""
+        folder = self._running().parent
+        if self._faults is None:
+            self._faults = Faults(folder)
+        return self._faults
 
     @property
     def log(self) -> Path:
@@ -114,6 +130,9 @@ class Cluster:
     def stop(self) -> None:
         """Stop it and everything in it; does nothing if it does not run."""
         process, self._process, self._kubeconfig = self._process, None, None
+        faults, self._faults = self._faults, None
+        if faults is not None:
+            faults.close()
         if process is None:
             return
         process.terminate()

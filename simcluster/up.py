@@ -87,6 +87,7 @@ class _Ground:
     choice: Choice
     fabric: Fabric | None = None
     outside: socket.socket | None = None
+    owner_outside: socket.socket | None = None
 
 
 def _prepare_ground(options: Options) -> _Ground:
@@ -96,8 +97,8 @@ def _prepare_ground(options: Options) -> _Ground:
     if choice.name == LOOPBACK:
         return _Ground(choice)
     # Before this process leaves the network in which its user is.
-    outside = socket.create_server(("127.0.0.1", options.port))
-    return _Ground(choice, enter(), outside)
+    outside, owner = (socket.create_server(("127.0.0.1", port)) for port in (options.port, 0))
+    return _Ground(choice, enter(), outside, owner)
 
 
 def _run_loop(work: object) -> int:
@@ -147,6 +148,7 @@ def _settings(options: Options, directory: Directory, kubeconfig: Path, ground: 
         port=options.port,
         fabric=ground.fabric,
         outside=ground.outside,
+        owner_outside=ground.owner_outside,
     )
 
 

@@ -14,6 +14,8 @@ import orjson
 
 ADMINISTRATOR = "kubernetes-admin"
 MASTERS = "system:masters"
+# Clients ignore extensions that they do not know.
+EXTENSION = "simcluster"
 
 
 class Endpoint(TypedDict):
@@ -24,11 +26,14 @@ class Endpoint(TypedDict):
 
 
 def write_admin_kubeconfig(
-    path: Path, endpoint: Endpoint, *, certificate: bytes, key: bytes, cluster: str
+    path: Path, endpoint: Endpoint, *, certificate: bytes, key: bytes, cluster: str, folder: Path
 ) -> None:
-    """Write a kubeconfig with a client certificate and its key (PEM); its directory must exist."""
+    """Write a kubeconfig with a client certificate and its key (PEM); its directory must exist.
+
+    `folder` is the cluster's own, where its admin interface is.
+    """
     user = {"client-certificate-data": _encode(certificate), "client-key-data": _encode(key)}
-    write_kubeconfig(path, endpoint, cluster=cluster, user=ADMINISTRATOR, credentials=user)
+    write_kubeconfig(path, endpoint, cluster=cluster, user=ADMINISTRATOR, credentials=user, folder=folder)
 
 
 def write_pod_kubeconfig(path: Path, endpoint: Endpoint, *, token_file: Path, namespace: str) -> None:
@@ -51,9 +56,13 @@ def write_kubeconfig(
     user: str,
     credentials: dict[str, str],
     namespace: str | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Write a kubeconfig of one context, replacing what is there in one step."""
-    where = {"server": endpoint["url"], "certificate-authority-data": _encode(endpoint["authority"])}
+    authority = _encode(endpoint["authority"])
+    where: dict[str, Any] = {"server": endpoint["url"], "certificate-authority-data": authority}
+    if folder is not None:
+        where["extensions"] = [{"name": EXTENSION, "extension": {"folder": str(folder)}}]
     context: dict[str, Any] = {"cluster": cluster, "user": user}
     if namespace is not None:
         context["namespace"] = namespace

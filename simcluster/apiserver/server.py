@@ -25,9 +25,11 @@ from simcluster.apiserver.bodies import LARGEST
 from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call, Kubelet
 from simcluster.apiserver.documents import Documents
+from simcluster.apiserver.doors import Doors
 from simcluster.apiserver.entrance import Entrance
 from simcluster.apiserver.objects import Objects
 from simcluster.apiserver.pod_writes import PodWrites
+from simcluster.apiserver.refusing import refuse
 from simcluster.apiserver.reviews import Reviews
 from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
@@ -44,7 +46,7 @@ from simcluster.errors import (
     ResourceNotFound,
     StatusError,
 )
-from simcluster.faults.requests import RequestFaults
+from simcluster.faults.requests import Facts, RequestFaults
 from simcluster.registry import Registry
 from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
@@ -96,6 +98,7 @@ class ApiServer:
         self._protobuf = Protobuf(registry.catalogue)
         self._documents = Documents(registry.catalogue)
         self._runner: web.ServerRunner | None = None
+        self._doors: Doors | None = None
 
     @property
     def url(self) -> str:
@@ -124,6 +127,13 @@ class ApiServer:
         return {"url": f"https://{host}:{port}", "authority": self.authority.certificate}
 
     @property
+    def owner_endpoint(self) -> kubeconfigs.Endpoint:
+        """The door that no fault shuts, and behind which no fault holds."""
+        return self.endpoint | {
+            "url": f"https://{self.host}:{self._doors.owner_port if self._doors is not None else 0}"
+        }
+
+    @property
     def kubelet(self) -> Kubelet | None:
         """Who is asked for logs and commands; may be set once the node runs."""
         return self._streams.kubelet
@@ -145,14 +155,16 @@ class ApiServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING_S)
         await self._runner.setup()
-        tls = self._tls()
-        if entrance is None:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_address=True).start()
-        else:
-            await web.SockSite(self._runner, entrance.outside, ssl_context=tls).start()
-            await web.TCPSite(self._runner, *entrance.inside, ssl_context=tls, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        self._doors = doors = Doors(self._runner, self._tls(), host)
+        await doors.open(port, entrance)
+        self.port = doors.port
         self._documents.address = f"{host}:{self.port}"
+
+    async def shut(self, *, cuts: bool) -> Callable[[], Awaitable[None]]:
+        """Be away for everybody but the owner; returns what ends that."""
+        if self._doors is None:
+            raise RuntimeError("the server does not listen yet; call start() first")
+        return await self._doors.shut(cuts=cuts)
 
     async def close(self) -> None:
         """End all watches, then stop listening."""
@@ -201,6 +213,13 @@ class ApiServer:
             # Its path is none, and a success would turn the connection into a tunnel.
             raise MethodNotAllowed
         target = read_target(request.method, path, request.query)
+        facts = self._find_facts(request, user, target)
+        if facts is not None:
+            delay_s, refusal = self.faults.delay_s(facts), self.faults.refusal(facts)
+            if delay_s > 0:
+                await asyncio.sleep(delay_s)
+            if refusal is not None:
+                return refuse(refusal)
         if target is None:
             self._require_path(user, request)
             return self._documents.answer(request)
@@ -212,13 +231,21 @@ class ApiServer:
             raise ResourceNotFound
         if target.subresource and target.subresource not in kind.subresources:
             raise ResourceNotFound
-        call = Call(request, user, target, kind, self._protobuf)
+        call = Call(request, user, target, kind, self._protobuf, facts=facts)
         if kind.name in _DEPRECATED:
             call.warnings.append(_DEPRECATED[kind.name])
         response = await self._handler(call)(call)
         if call.warnings and not response.prepared:
             response.headers.update(call.warning_headers())
         return response
+
+    def _find_facts(self, request: web.BaseRequest, user: User, target: Target | None) -> Facts | None:
+        """What faults go by; None at the owner's door."""
+        if self._doors is None or self._doors.is_owner(request.transport):
+            return None
+        if target is None:
+            return Facts(request.method.lower(), "", None, user.name)
+        return Facts(target.verb, target.resource, target.namespace, user.name)
 
     def _handler(self, call: Call) -> Handler:
         target, kind = call.target, call.kind
@@ -326,9 +353,24 @@ async def serve(
     return server
 
 
-def write_admin_kubeconfig(server: ApiServer, path: Path, *, cluster: str = "simcluster") -> None:
-    """Write a kubeconfig that may do everything; mode 0600."""
+def write_admin_kubeconfig(
+    server: ApiServer,
+    path: Path,
+    *,
+    cluster: str = "simcluster",
+    folder: Path | None = None,
+    owner: bool = False,
+) -> None:
+    """Write a kubeconfig that may do everything; mode 0600. With `owner` it reaches the owner's door.
+
+    `folder` is the cluster's own, by default the file's.
+    """
     pair = server.issue_client(kubeconfigs.ADMINISTRATOR, (kubeconfigs.MASTERS,))
     kubeconfigs.write_admin_kubeconfig(
-        path, server.endpoint, certificate=pair.certificate, key=pair.key, cluster=cluster
+        path,
+        server.owner_endpoint if owner else server.endpoint,
+        certificate=pair.certificate,
+        key=pair.key,
+        cluster=cluster,
+        folder=path.parent if folder is None else folder,
     )

@@ -32,6 +32,7 @@ from simcluster.controllers.serviceaccount import ServiceAccounts
 from simcluster.controllers.statefulset import StatefulSets
 from simcluster.controllers.taint_eviction import TaintEviction
 from simcluster.controllers.ttl import FinishedJobs
+from simcluster.faults.race import Race
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 from simcluster.registry.event_views import VIEW
@@ -73,6 +74,7 @@ def start(
     clock: Callable[[], float],
     ca_certificate: str,
     slice_size: int = 2,
+    race: Race | None = None,
 ) -> Controllers:
     """Start all controllers in the running event loop.
 
@@ -81,7 +83,8 @@ def start(
     """
     informers = Informers(registry)
     call_later = asyncio.get_running_loop().call_later
-    context = Context(registry, informers, profile, rng, clock, call_later)
+    race = Race() if race is None else race
+    context = Context(registry, informers, profile, rng, clock, call_later, race)
     # A view of what is stored under another name is nobody's to collect.
     stored = [each for each in registry.catalogue if each.stored and each.name != VIEW]
     # As the real ones, the collector leaves events alone: they have no owners and are many.

@@ -70,8 +70,7 @@ class LaggingPods:
     def _delay_s(self, old: Object | None, new: Object | None) -> float:
         profile = self._context.profile
         if old is not None and new is not None and is_deleting(new) and not is_deleting(old):
-            jitter_s = profile.endpoint_not_ready_jitter_s * self._context.rng.random()
-            return profile.endpoint_not_ready_s + jitter_s
+            return self._context.race.endpoint_delay_s(profile, self._context.rng)
         return profile.endpoint_ready_s
 
     def _come_in(self, pod: Object, new: Object | None) -> None:

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.workqueue import CallLater, WorkQueue
 from simcluster.errors import StatusError
+from simcluster.faults.race import Race
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 
@@ -35,6 +36,7 @@ class Context:
     rng: random.Random
     clock: Callable[[], float]
     call_later: CallLater
+    race: Race = field(default_factory=Race)
 
     def batch_s(self, count: int) -> float:
         """How long to wait for more changes before so many pods are looked through, so that a change of one of

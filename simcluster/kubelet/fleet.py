@@ -58,6 +58,11 @@ class Fleet:
         for kubelet in self._kubelets.values():
             await kubelet.stop()
 
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The names of the nodes."""
+        return tuple(self._kubelets)
+
     def of_node(self, node: str) -> Kubelet | None:
         """The kubelet of a node; None if it is no node of this cluster."""
         return self._kubelets.get(node)

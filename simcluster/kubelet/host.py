@@ -14,6 +14,7 @@ from simcluster.apiserver.kubeconfigs import Endpoint
 from simcluster.controllers.events import Recorder
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.workqueue import CallLater
+from simcluster.faults.race import Race
 from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.spawner import Spawner
@@ -50,6 +51,7 @@ class Host:
     tokens: TokenIssuer
     capacity: Mapping[str, str] = field(default_factory=dict)
     frost: Frost = field(default_factory=Frost)
+    race: Race = field(default_factory=Race)
     is_control_plane: bool = True
     is_status_only: bool = False  # no pod of the node has a process
     is_repelling: bool = False  # only pods that tolerate it are scheduled there

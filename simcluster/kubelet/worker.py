@@ -108,9 +108,8 @@ class PodWorker:
                 self.put(replace(each, state=replace(each.state, is_blocked=False)))
 
     def _end_soon(self) -> None:
-        profile = self.host.profile
-        delay_s = profile.sigterm_s + self.host.rng.uniform(0, profile.sigterm_jitter_s)
-        self.host.call_later(delay_s, self._end)
+        host = self.host
+        host.call_later(host.race.sigterm_delay_s(host.profile, host.rng), self._end)
 
     def _end(self) -> None:
         self._is_ending = True

@@ -15,10 +15,12 @@ import errno
 import logging
 import random
 import socket
+from collections.abc import Callable
 from typing import cast
 
 import dnslib
 
+from simcluster.faults.kinds import Dns
 from simcluster.network.zone import ORIGIN, Answer, Catalogue, Record, answer
 from simcluster.profile import Profile
 
@@ -27,6 +29,7 @@ _DATAGRAM_BYTES = 512
 _LARGEST_DATAGRAM_BYTES = 4096
 _IDLE_S = 10.0
 _TRIES = 20
+_CODES = {"servfail": dnslib.RCODE.SERVFAIL, "nxdomain": dnslib.RCODE.NXDOMAIN}
 _RDATA = {"A": dnslib.A, "CNAME": dnslib.CNAME, "PTR": dnslib.PTR}
 _WEIGHT = 100  # of SRV records, as the plugin writes it for each of one priority
 
@@ -38,6 +41,7 @@ class DnsServer:
         self._catalogue = catalogue
         self._profile = profile
         self._rng = rng
+        self._disturbances: list[tuple[Dns, Catalogue]] = []
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
 
@@ -50,6 +54,16 @@ class DnsServer:
         found: int = udp.getsockname()[1]
         return found
 
+    def disturb(self, fault: Dns, stale: Catalogue) -> Callable[[], None]:
+        """Have answers fail as the fault says, or be of the `stale` catalogue; returns what ends that."""
+        disturbance = (fault, stale)
+        self._disturbances.append(disturbance)
+
+        def remove() -> None:
+            self._disturbances[:] = [each for each in self._disturbances if each is not disturbance]
+
+        return remove
+
     async def stop(self) -> None:
         """Answer no more."""
         if self._udp is not None:
@@ -58,7 +72,10 @@ class DnsServer:
             self._tcp.close()
 
     def respond(self, question: bytes, *, limit_bytes: int | None) -> bytes | None:
-        """The answer to one message; None if it is none that deserves one. `limit_bytes` is for datagrams."""
+        """The answer to one message; None if it is none that deserves one, nothing (`b""`) if a fault keeps it.
+
+        `limit_bytes` is for datagrams.
+        """
         try:
             request = dnslib.DNSRecord.parse(question)
         except dnslib.DNSError:
@@ -66,7 +83,13 @@ class DnsServer:
         if request.header.qr or len(request.questions) != 1:
             return None
         reply = request.reply(ra=0, aa=1)
-        self._fill(reply, request)
+        fault, catalogue = self._find_disturbance(str(request.q.qname))
+        if fault == "timeout":
+            return b""
+        if fault in _CODES:
+            reply.header.rcode = _CODES[fault]
+        else:
+            self._fill(reply, request, catalogue)
         room = _room_of(request, limit_bytes)
         if any(record.rtype == dnslib.QTYPE.OPT for record in request.ar):
             reply.add_ar(dnslib.EDNS0(udp_len=_LARGEST_DATAGRAM_BYTES))
@@ -75,11 +98,20 @@ class DnsServer:
             packed = reply.truncate().pack()
         return packed
 
-    def _fill(self, reply: dnslib.DNSRecord, request: dnslib.DNSRecord) -> None:
+    def _find_disturbance(self, name: str) -> tuple[str, Catalogue]:
+        """How a question is to be answered, and from which catalogue."""
+        asked = name.rstrip(".").lower()
+        for fault, stale in reversed(self._disturbances):
+            whole = [f"{each}.svc.{'.'.join(ORIGIN)}" for each in fault.services] or [".".join(ORIGIN)]
+            if any(asked == each or asked.endswith(f".{each}") for each in whole):
+                return fault.how, stale
+        return "", self._catalogue
+
+    def _fill(self, reply: dnslib.DNSRecord, request: dnslib.DNSRecord, catalogue: Catalogue) -> None:
         asked = request.q.qname
         name = str(asked).rstrip(".").lower()
         kind = dnslib.QTYPE.get(request.q.qtype)
-        found = answer(name, kind, self._catalogue)
+        found = answer(name, kind, catalogue)
         if found is None:
             reply.header.aa = 0
             reply.header.rcode = dnslib.RCODE.REFUSED
@@ -119,6 +151,8 @@ class DnsServer:
                 packed = self.respond(question, limit_bytes=None)
                 if packed is None:
                     return
+                if not packed:
+                    continue
                 writer.write(len(packed).to_bytes(2) + packed)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
@@ -138,7 +172,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         packed = self._server.respond(data, limit_bytes=_DATAGRAM_BYTES)
-        if packed is not None and self._transport is not None:
+        if packed and self._transport is not None:
             self._transport.sendto(packed, addr)
 
 

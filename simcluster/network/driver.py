@@ -7,10 +7,12 @@ connections to a Service follow its EndpointSlices. `loopback` provides it with 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from simcluster.faults.kinds import Dns
 
 if TYPE_CHECKING:
     from simcluster.controllers.loop import Context
@@ -83,6 +85,9 @@ class Network(Protocol):
 
     async def thaw(self, addresses: Collection[str]) -> None:
         """Let these addresses be heard again; connections that outlasted the silence go on."""
+
+    def disturb_names(self, fault: Dns) -> Callable[[], None]:
+        """Have the cluster's DNS fail as the fault says; returns what ends that."""
         ...
 
     async def start(self) -> None:

@@ -9,10 +9,11 @@ anything outside.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from simcluster.controllers.loop import Context
+from simcluster.faults.kinds import Dns
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import Pool
 from simcluster.network.dns import DnsServer
@@ -35,6 +36,7 @@ class NamespaceNetwork:
         self.service_addresses.allocate(DNS_ADDRESS)
         self.environment: Mapping[str, str] = {}
         self.resolver: str | None = DNS_ADDRESS
+        self._observed: Observed | None = None
         self._dns: DnsServer | None = None
         self._proxy: KernelProxy | None = None
 
@@ -53,9 +55,17 @@ class NamespaceNetwork:
 
     def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:  # noqa: ARG002 -- no process
         """Take Services and slices from this cluster."""
-        observed = Observed(context.informers, context.call_later, context.profile.dns_sync_s)
+        observed = self._observed = Observed(
+            context.informers, context.call_later, context.profile.dns_sync_s
+        )
         self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
         self._proxy = KernelProxy(context)
+
+    def disturb_names(self, fault: Dns) -> Callable[[], None]:
+        """As `Network.disturb_names`; answers that are to be stale are those of this moment."""
+        if self._dns is None or self._observed is None:
+            raise RuntimeError("the network follows no cluster yet; call follow() first")
+        return self._dns.disturb(fault, self._observed.snapshot())
 
     async def start(self) -> None:
         """Serve names and Services."""

@@ -37,6 +37,14 @@ class Observed:
         for name in tuple(self._services):
             listener(name)
 
+    def snapshot(self) -> Observed:
+        """What is seen now, which stays as it is."""
+        found: Observed = object.__new__(Observed)
+        found._services = dict(self._services)
+        found._slices = {name: dict(slices) for name, slices in self._slices.items()}
+        found._namespaces = set(self._namespaces)
+        return found
+
     def has_namespace(self, namespace: str) -> bool:
         """Whether there is such a namespace."""
         return namespace in self._namespaces
