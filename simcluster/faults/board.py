@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from simcluster.faults.kinds import Asked, Fault
+from simcluster.faults.kinds import INSTANT, Asked, Fault, name_of
 
 _log = logging.getLogger(__name__)
 Undo = Callable[[], Awaitable[None]]
@@ -56,7 +56,8 @@ class Board:
             ends_at = self._clock() + asked.for_s
             timer = asyncio.get_running_loop().call_later(asked.for_s, self._ring, number)
         active = Active(number, asked.fault, owner if asked.held else None, undo, ends_at, timer)
-        self._active[number] = active
+        if name_of(asked.fault) not in INSTANT:
+            self._active[number] = active
         _log.info("fault %s begins: %s", number, asked)
         return active
 
