@@ -92,7 +92,7 @@ class Doors:
 
 @dataclass(slots=True)
 class _Door:
-    """A public door. One that is `kept` is of another network: it can not be made again, so it never stops to listen."""
+    """A public door. One that is `kept` is of another network and can not be made again: it never stops to listen."""
 
     address: tuple[str, int]
     kept: socket.socket | None

@@ -85,6 +85,7 @@ class Network(Protocol):
 
     async def thaw(self, addresses: Collection[str]) -> None:
         """Let these addresses be heard again; connections that outlasted the silence go on."""
+        ...
 
     def disturb_names(self, fault: Dns) -> Callable[[], None]:
         """Have the cluster's DNS fail as the fault says; returns what ends that."""
