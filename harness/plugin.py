@@ -190,6 +190,7 @@ class ScenarioTest:
         The result is for more asserts.
         """
         from harness.errors import HarnessError
+        from harness.faults import find_obstacle
         from harness.report import failures, scenario_table
         from harness.scenario import load
 
@@ -198,6 +199,9 @@ class ScenarioTest:
             scenario = load(self._shown_path(), settings.variants)
             if scenario is None:
                 pytest.skip(f"it has none of the variants {', '.join(settings.variants or ())}")
+            obstacle = find_obstacle(scenario, _session(self._config).backend)
+            if obstacle is not None:
+                pytest.skip(obstacle)
             with _uncaptured(self._config):
                 result = _session(self._config).run(scenario)
                 _show(self._config, lambda **look: scenario_table(result, **look))

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import aiohttp
 
+from harness.clusters import Breakable
 from harness.clusters.existing import RUN_LABEL, delete_own_namespace
 from harness.clusters.leases import NAMESPACE, Lease, Thing
 from harness.collector import collect
 from harness.deployment import Plan, Say, deploy
 from harness.errors import HarnessError, StepError
+from harness.faults import Faults
 from harness.history import History, Note, StepDone
 from harness.kube import NAMESPACES, Kube
 from harness.scenario import Scenario
@@ -42,6 +44,7 @@ class Access:
     kubernetes: str
     kubeconfig: Path
     context: str | None
+    breakable: Breakable | None = None
 
 
 class Run:
@@ -120,7 +123,11 @@ class Run:
         )
         try:
             async with collect(kube, self.namespace, self._scene):
-                yield Stage(kube, self.namespace, self._scene, self._scenario)
+                faults = Faults(self._access.breakable, self._scene)
+                try:
+                    yield Stage(kube, self.namespace, self._scene, self._scenario, faults)
+                finally:
+                    await asyncio.shield(faults.close())
         except* (HarnessError, aiohttp.ClientError, OSError) as errors:
             raise _first(errors) from None
         finally:

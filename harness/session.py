@@ -41,6 +41,11 @@ class Session:
         self._failure: str | None = None
         self.results: list[Judged] = []
 
+    @property
+    def backend(self) -> str:
+        """The backend that was chosen."""
+        return self._choice.backend
+
     def run(self, scenario: Scenario) -> Judged:
         """Run a scenario, save its history, judge it.
 
@@ -110,7 +115,7 @@ class Session:
         self._cluster = cluster = make(self._choice, self._settings, self._lease)
         cluster.start(self._images(), self._progress.say)
         version = asyncio.run(_version(cluster.kubeconfig, cluster.context, self._lease.folder()))
-        return Access(cluster.backend, version, cluster.kubeconfig, cluster.context)
+        return Access(cluster.backend, version, cluster.kubeconfig, cluster.context, cluster.breakable)
 
     def _stop_after_failure(self) -> None:
         for sentence in self.finish():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from harness.errors import ApiError
+from harness.faults import Faults
 from harness.kube import PODS, Kube
 from harness.scenario import Scenario
 from harness.scene import Scene, is_ready, restarts, trouble
@@ -25,6 +26,7 @@ class Stage:
     namespace: str
     scene: Scene
     scenario: Scenario
+    faults: Faults
 
     def deployment(self, named: str | None) -> str:
         """The deployment that a step names, or the scenario's target."""

@@ -17,7 +17,7 @@ from typing import Any, cast
 from harness.errors import ApiError, ClusterError, StepError
 from harness.kube import DEPLOYMENTS, MERGE_PATCH, PODS, Kube
 from harness.manifests import load_file
-from harness.scenario import Apply, Delete, Kill, Roll, Scale, Step, Wait
+from harness.scenario import Apply, Break, Delete, Freeze, Kill, Roll, Scale, Step, Undo, Wait
 from harness.scene import Object, Scene, is_ready, restarts
 from harness.stage import Stage, describe
 
@@ -144,8 +144,37 @@ async def apply(kube: Kube, namespace: str, found: Object) -> Object:
     return await kube.patch(resource.path(namespace, found["metadata"]["name"]), found, kind=MERGE_PATCH)
 
 
-def choose(stage: Stage, action: Kill, number: int) -> list[Object]:
-    """The pods that a kill is aimed at.
+async def _freeze(step: Step, stage: Stage) -> Done:
+    action = cast(Freeze, step.action)
+    if action.node is not None:
+        await stage.faults.begin(step.verb, "freeze_node", {"node": action.node}, action.for_s, str(action))
+        return Done()
+    names = tuple(victim["metadata"]["name"] for victim in choose(stage, action, step.number))
+    for name in names:
+        fields = {"namespace": stage.namespace, "pod": name}
+        await stage.faults.begin(step.verb, "freeze_pod", fields, action.for_s, f"freeze pod {name}")
+    return Done(names)
+
+
+async def _break(step: Step, stage: Stage) -> Done:
+    action = cast(Break, step.action)
+    fields = dict(action.fields)
+    if action.kind == "reshuffle_slices":
+        service = stage.scenario.target.service if action.service is None else action.service
+        fields |= {"namespace": stage.namespace, "service": service}
+    elif action.service is not None:
+        fields["services"] = (f"{action.service}.{stage.namespace}",)
+    await stage.faults.begin(step.verb, action.kind, fields, action.for_s, str(action))
+    return Done()
+
+
+async def _undo(step: Step, stage: Stage) -> Done:
+    await stage.faults.undo(cast(Undo, step.action).verb)
+    return Done()
+
+
+def choose(stage: Stage, action: Kill | Freeze, number: int) -> list[Object]:
+    """The pods that a step is aimed at.
 
     Ready ones, drawn by the seed and the step's number from oldest to youngest.
 
@@ -184,9 +213,12 @@ def _has_ended(scene: Scene, name: str, restarts_before: int) -> bool:
 
 _VERBS: dict[type[Any], Callable[[Step, Stage], Awaitable[Done]]] = {
     Apply: _apply,
+    Break: _break,
     Delete: _delete,
+    Freeze: _freeze,
     Kill: _kill,
     Roll: _roll,
     Scale: _scale,
+    Undo: _undo,
     Wait: _wait,
 }

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simcluster.cluster import Cluster, StartError
+    from simcluster.faults.remote import FaultRefused
 
-__all__ = ["Cluster", "StartError"]
+__all__ = ["Cluster", "FaultRefused", "StartError"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from simcluster.faults.remote import OWNER_KUBECONFIG, Faults
+from simcluster.faults.remote import OWNER_KUBECONFIG, FaultRefused, Faults
+
+__all__ = ["Cluster", "FaultRefused", "StartError"]
 
 _START_S = 30.0
 _STOP_S = 10.0

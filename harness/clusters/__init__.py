@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.clusters.leases import KIND_CLUSTER, NAMESPACE, Lease, Remove
 from harness.errors import ClusterError
@@ -19,6 +19,16 @@ from harness.images import Image
 from harness.settings import AUTO, Settings
 
 Say = Callable[[str], None]
+
+
+class Breakable(Protocol):
+    """What of a cluster can be broken on purpose, and mended."""
+
+    def begin(self, kind: str, fields: dict[str, Any], for_s: float | None) -> str:
+        """Begin a fault and return its id; ClusterError says why it can not be."""
+
+    def undo(self, number: str) -> None:
+        """End a fault, if it holds still."""
 
 
 class Cluster(Protocol):
@@ -37,6 +47,10 @@ class Cluster(Protocol):
 
         Raises ClusterError, after which `stop` must still be called.
         """
+
+    @property
+    def breakable(self) -> Breakable | None:
+        """How it is broken; None where it can not be."""
 
     def stop(self) -> None:
         """Remove all that `start` made; safe to call at any time and more than once."""

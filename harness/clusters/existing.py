@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.clusters import Say
+from harness.clusters import Breakable, Say
 from harness.clusters.leases import Lease, Thing
 from harness.errors import ApiError, ClusterError
 from harness.images import Image
@@ -38,6 +38,11 @@ class ExistingCluster:
         names = ", ".join(image.name for image in images)
         if names:
             say(f"a borrowed cluster must be able to pull its images: {names}")
+
+    @property
+    def breakable(self) -> Breakable | None:
+        """Nothing of it is broken: it is somebody else's."""
+        return None
 
     def stop(self) -> None:
         """Nothing: namespaces are removed by the runs that made them."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from harness.clusters import Say
+from harness.clusters import Breakable, Say
 from harness.clusters.leases import KIND_CLUSTER, Lease, Thing, prefix_of
 from harness.errors import ApiError, ClusterError
 from harness.images import Build, Image
@@ -55,6 +55,11 @@ class KindCluster:
         if built:
             say(f"loading {', '.join(built)}")
             _kind("load", "docker-image", *built, "--name", self.name)
+
+    @property
+    def breakable(self) -> Breakable | None:
+        """Nothing of it is broken: a real cluster has no handle for it."""
+        return None
 
     def stop(self) -> None:
         """Delete the cluster."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.clusters import Say
+from harness.clusters import Breakable, Say
 from harness.clusters.leases import Lease
 from harness.errors import ClusterError
 from harness.images import Image
@@ -68,10 +68,36 @@ class SimulatedCluster:
             cluster.start()
         except simcluster.StartError as error:
             raise ClusterError(f"the simulated cluster did not start: {error}") from None
-        self.kubeconfig = Path(cluster.kubeconfig)
+        # The owner's door: the measurement goes on while the API is broken for everybody else.
+        self.kubeconfig = Path(cluster.owner_kubeconfig)
+
+    @property
+    def breakable(self) -> Breakable | None:
+        """The simulation's faults."""
+        return None if self._cluster is None else _Faults(self._cluster)
 
     def stop(self) -> None:
         """End the simulation and all its pods."""
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             cluster.stop()  # type: ignore[attr-defined]  # simcluster.Cluster, imported only where it is used
+
+
+class _Faults:
+    """A `Breakable`: every fault of it ends with this process, at the latest."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+
+    def begin(self, kind: str, fields: dict[str, Any], for_s: float | None) -> str:
+        """Begin a fault and return its id; ClusterError says why it can not be."""
+        import simcluster
+
+        try:
+            return str(self._cluster.faults.begin(kind, for_s, **fields).id)
+        except simcluster.FaultRefused as error:
+            raise ClusterError(str(error)) from None
+
+    def undo(self, number: str) -> None:
+        """End a fault, if it holds still."""
+        self._cluster.faults.undo(number)

@@ -3,6 +3,7 @@
 Pure: text in, frozen values out.
 """
 
+from harness.scenario.breaking import Break, Fault, Freeze, Undo
 from harness.scenario.expectations import BACKENDS, Bound, Errors, Expectation, Gap, Shares, Silence
 from harness.scenario.files import load
 from harness.scenario.reader import parse
@@ -15,9 +16,12 @@ __all__ = [
     "Action",
     "Apply",
     "Bound",
+    "Break",
     "Delete",
     "Errors",
     "Expectation",
+    "Fault",
+    "Freeze",
     "Gap",
     "Kill",
     "Load",
@@ -28,6 +32,7 @@ __all__ = [
     "Silence",
     "Step",
     "Target",
+    "Undo",
     "Variant",
     "Wait",
     "load",

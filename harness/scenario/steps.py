@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.scenario import breaking
+from harness.scenario.breaking import Break, Freeze, Undo
 from harness.scenario.nodes import Mapping, Value
 
 CONDITIONS = ("rollout", "settled")
@@ -100,7 +102,7 @@ class Apply:
         return f"apply {self.file}"
 
 
-Action = Wait | Scale | Kill | Roll | Delete | Apply
+Action = Wait | Scale | Kill | Roll | Delete | Apply | Freeze | Break | Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def _timeout(mapping: Mapping) -> float:
 
 
 _READERS: dict[str, Callable[[Value], Action]] = {
+    **dict(breaking.readers()),
     "apply": _apply,
     "delete": _delete,
     "kill": _kill,
@@ -219,7 +222,7 @@ _READERS: dict[str, Callable[[Value], Action]] = {
     "scale": _scale,
     "wait": _wait,
 }
-_EXAMPLES = {
+_EXAMPLES = breaking.EXAMPLES | {
     "apply": "apply: change.yaml",
     "delete": "delete: {kind: Service, name: greeter-headless}",
     "kill": "kill: {pods: 1}",

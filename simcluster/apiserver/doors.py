@@ -126,7 +126,8 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.settimeout(0)
         bound.bind(address)
-    except BaseException:
+    except OSError as error:
         bound.close()
-        raise
+        told = "" if error.strerror is None else error.strerror.lower()
+        raise OSError(error.errno, f"port {port} of {host}: {told}") from None
     return bound
