@@ -214,12 +214,9 @@ class ApiServer:
             raise MethodNotAllowed
         target = read_target(request.method, path, request.query)
         facts = self._find_facts(request, user, target)
-        if facts is not None:
-            delay_s, refusal = self.faults.delay_s(facts), self.faults.refusal(facts)
-            if delay_s > 0:
-                await asyncio.sleep(delay_s)
-            if refusal is not None:
-                return refuse(refusal)
+        refused = await self._suffer(facts)
+        if refused is not None:
+            return refused
         if target is None:
             self._require_path(user, request)
             return self._documents.answer(request)
@@ -238,6 +235,15 @@ class ApiServer:
         if call.warnings and not response.prepared:
             response.headers.update(call.warning_headers())
         return response
+
+    async def _suffer(self, facts: Facts | None) -> web.Response | None:
+        """Wait as long as faults have a request wait; return the refusal if they have it refused."""
+        if facts is None:
+            return None
+        delay_s, refusal = self.faults.delay_s(facts), self.faults.refusal(facts)
+        if delay_s > 0:
+            await asyncio.sleep(delay_s)
+        return None if refusal is None else refuse(refusal)
 
     def _find_facts(self, request: web.BaseRequest, user: User, target: Target | None) -> Facts | None:
         """What faults go by; None at the owner's door."""

@@ -12,6 +12,9 @@ from harness.history import BadLine, Endpoint, History, PodSeen, Record, SliceSe
 from harness.history import Call as CallRecord
 from harness.samples import Sample
 
+# What tests share lies beside them; in pytest's importlib mode no folder of tests is on the path by itself.
+sys.path.insert(0, str(Path(__file__).parent))
+
 BEGAN_AT = 1_000.0
 TEXT = """\
 variants: [{variants}]

@@ -27,6 +27,10 @@ from harness.scenario import (
     parse,
 )
 
+STEPS = (
+    "api_away, api_latency, api_refuse, apply, compact, delete, dns, events_late, events_repeat, freeze, kill, "
+    "reshuffle_slices, roll, scale, termination_order, undo, wait, watch_cut, watch_stall"
+)
 GOOD = """\
 about: A story.
 marks: [slow]
@@ -189,9 +193,7 @@ def swap(old: str, new: str) -> str:
     [
         (
             swap("scale: 5", "scael: 5"),
-            's.yaml:4: step 2: unknown step "scael"\n'
-            "  known steps: apply, delete, kill, roll, scale, wait\n"
-            '  did you mean "scale"?',
+            f's.yaml:4: step 2: unknown step "scael"\n  known steps: {STEPS}\n  did you mean "scale"?',
         ),
         (
             "",
