@@ -109,7 +109,7 @@ def test_what_the_cluster_refuses_fails_the_step(cluster: SimulatedCluster) -> N
 def test_a_frozen_pod_fails_calls_and_one_that_is_not_does_not(tmp_path: Path) -> None:
     """The scenario with its fault meets what it expects; without the fault the same expectation fails it."""
     project = Project(tmp_path)
-    bad = "{min: 5}"
+    bad = "{min: 2}"
     project.scenario(
         "frozen", BROKEN.replace("{step}", "freeze: {pods: 2, for: 1s}").replace("{errors}", bad)
     )
