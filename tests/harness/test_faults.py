@@ -118,7 +118,7 @@ def test_a_frozen_pod_fails_calls_and_one_that_is_not_does_not(tmp_path: Path) -
 
     assert code == 1, output
     assert "frozen pass on sim" in output
-    assert "whole fail on sim" in output
+    assert "whole FAIL on sim" in output
     assert "note: over: freeze pod" in output
 
 
