@@ -216,3 +216,28 @@ def test_a_deployment_is_paused_undone_and_scaled(kubectl: Kubectl) -> None:
     assert len(kubectl.get("rs", "-l", "app=d")["items"]) == 3
     kubectl.run("delete", "rs", "-l", "app=d")
     kubectl.run("wait", "--for=delete", "pod", "-l", "app=d", "--timeout=30s")
+
+
+def test_a_daemon_set_follows_the_nodes_and_stays_in_a_drain() -> None:
+    """One pod on each of three nodes; a drain leaves them and moves the others; a label takes a node out."""
+    with simcluster.Cluster(IMAGES, seed=1, nodes=3) as running:
+        kubectl = Kubectl(programs()[0], running)
+        kubectl.run(
+            "apply",
+            "-f",
+            "-",
+            given=[workload("DaemonSet", "agent"), workload("Deployment", "d", replicas=6)],
+        )
+        kubectl.run("rollout", "status", "daemonset/agent", "--timeout=50s")
+        kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+        nodes = kubectl.run("get", "nodes", "-o", "name").split()
+        first = nodes[0].removeprefix("node/")
+        kubectl.run("drain", first, "--ignore-daemonsets", "--timeout=40s")
+        kubectl.run("rollout", "status", "deployment/d", "--timeout=50s")
+        on_first = kubectl.get("pods", "--field-selector", f"spec.nodeName={first}")["items"]
+        assert [pod["metadata"]["labels"]["app"] for pod in on_first] == ["agent"]
+        kubectl.run("label", "nodes", *[each.removeprefix("node/") for each in nodes[1:]], "disk=fast")
+        patch = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
+        kubectl.run("patch", "daemonset/agent", "-p", json.dumps(patch))
+        kubectl.run("rollout", "status", "daemonset/agent", "--timeout=50s")
+        assert kubectl.run("get", "daemonset", "agent", "--no-headers").split()[1:6] == ["2"] * 5
