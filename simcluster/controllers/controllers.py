@@ -22,6 +22,7 @@ from simcluster.controllers.garbage import GarbageCollector
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.job import Jobs
 from simcluster.controllers.loop import Context, ControlLoop
+from simcluster.controllers.mirroring import MirroredEndpoints
 from simcluster.controllers.namespace import Namespaces
 from simcluster.controllers.nodelifecycle import NodeLifecycle
 from simcluster.controllers.podgc import PodCollector
@@ -107,6 +108,7 @@ def start(
         FinishedJobs(context).loop,
         endpoints.loop,
         legacy.loop,
+        MirroredEndpoints(context).loop,
         Disruptions(context).loop,
         Scheduler(context).loop,
         TaintEviction(context, pods_by_node).loop,

@@ -119,6 +119,59 @@ def test_a_change_of_a_pod_is_written_after_its_delay_and_once() -> None:
     simulate(story, profile=FAITHFUL)
 
 
+def test_endpoints_written_by_hand_are_mirrored_in_slices() -> None:
+    """As long as the Service has no selector and nobody says to skip them; DNS and proxies read the slices."""
+
+    def mirrored(cluster: Cluster) -> list[tuple[list[str], bool, int]]:
+        return [
+            (each["addresses"], each["conditions"]["ready"], piece["ports"][0]["port"])
+            for piece in cluster.list("endpointslices.discovery.k8s.io")
+            for each in piece["endpoints"] or ()
+        ]
+
+    async def story(cluster: Cluster) -> None:
+        subset = {
+            "addresses": [{"ip": "10.0.0.1"}],
+            "notReadyAddresses": [{"ip": "10.0.0.2"}],
+            "ports": [{"port": 81}],
+        }
+        mine = {"metadata": {"name": "manual", "labels": {"team": "a"}}, "subsets": [subset]}
+        cluster.apply("endpoints", mine)
+        await cluster.settle(1)
+        assert mirrored(cluster) == []
+        cluster.apply(
+            "services", service("manual") | {"spec": {"ports": [{"port": 80}], "clusterIP": "None"}}
+        )
+        await cluster.settle(1)
+        assert mirrored(cluster) == [(["10.0.0.1"], True, 81), (["10.0.0.2"], False, 81)]
+        [piece] = cluster.list("endpointslices.discovery.k8s.io")
+        name = piece["metadata"]["name"]
+        assert piece["metadata"]["labels"] == {
+            "team": "a",
+            "kubernetes.io/service-name": "manual",
+            "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+        }
+        cluster.edit("endpoints", "manual", {"subsets": [subset | {"notReadyAddresses": None}]})
+        await cluster.settle(1)
+        assert mirrored(cluster) == [(["10.0.0.1"], True, 81)]
+        assert cluster.names("endpointslices.discovery.k8s.io") == [name]
+        cluster.edit(
+            "endpoints",
+            "manual",
+            {"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}},
+        )
+        await cluster.settle(1)
+        assert mirrored(cluster) == []
+        cluster.edit("endpoints", "manual", {"metadata": {"labels": None}})
+        await cluster.settle(1)
+        assert len(mirrored(cluster)) == 1
+        cluster.registry.delete("endpoints", "default", "manual")
+        await cluster.settle(1)
+        assert mirrored(cluster) == []
+
+    simulate(story)
+
+
 def pod_at(number: int, *, ready: bool, port: int | None) -> Object:
     """A pod with an address and, perhaps, a named port."""
     ports = [] if port is None else [{"name": "p", "containerPort": port}]
