@@ -22,6 +22,8 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 # Events kept for watchers. A real API server keeps 100 to 102 400 per kind, as many as it sees in 75 s.
 WINDOW = 20_000
+# The newest states whose JSON is kept even if they have been replaced: those that watchers are being told of.
+_ENCODED = 1_000
 
 
 class Key(NamedTuple):
@@ -51,6 +53,10 @@ class Record:
         if self._encoded is None:
             self._encoded = orjson.dumps(self.object)
         return self._encoded
+
+    def forget_encoding(self) -> None:
+        """Keep the object alone; who asks for the JSON again waits for it again."""
+        self._encoded = None
 
 
 class Event:
@@ -127,6 +133,7 @@ class Store:
         self.compacted = revision
         self._window = window
         self._log: deque[Event] = deque()
+        self._recent: deque[Record] = deque()
         self._buckets: dict[str, _Bucket] = {}
         self._listeners: dict[str | None, list[Listener]] = {None: []}
 
@@ -238,9 +245,21 @@ class Store:
         self._log.append(event)
         if len(self._log) > self._window:
             self.compacted = self._log.popleft().revision
+        self._save_encodings(event)
         # A copy: a listener may stop listening while it is told.
         for listener in (*self._listeners.get(event.record.key.resource, ()), *self._listeners[None]):
             listener(event)
+
+    def _save_encodings(self, event: Event) -> None:
+        """Forget the JSON of states that were replaced and that hardly anybody is still to be told of."""
+        previous = event.previous
+        if previous is not None and previous.revision < self.revision - _ENCODED:
+            previous.forget_encoding()
+        self._recent.append(event.record)
+        if len(self._recent) > _ENCODED:
+            old = self._recent.popleft()
+            if self.get(old.key) is not old:
+                old.forget_encoding()
 
     def _require(self, revision: int) -> None:
         if revision < self.compacted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,3 +194,20 @@ def test_an_object_is_encoded_once() -> None:
 
     assert record.encoded is record.encoded
     assert record.encoded.startswith(b'{"metadata":{')
+
+
+def test_only_new_and_current_states_hold_their_json() -> None:
+    """What was replaced long ago keeps its object alone, and gives its JSON all the same when it is asked."""
+    store = Store()
+    key, other = Key("pods", "a", "x"), Key("pods", "a", "y")
+    first, second = store.put(key, make(key, 1)), store.put(key, make(key, 2))
+    kept = store.put(other, make(other, 1))
+    for record in (first, second, kept):
+        assert record.encoded == orjson.dumps(record.object)
+    for number in range(1_100):
+        filler = Key("pods", "b", f"z{number}")
+        store.put(filler, make(filler, 1))
+    assert (first._encoded, second._encoded is None, kept._encoded is None) == (None, False, False)
+    store.put(key, make(key, 3))
+    assert second._encoded is None
+    assert second.encoded == orjson.dumps(second.object)
