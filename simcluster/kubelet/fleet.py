@@ -1,7 +1,7 @@
 """The kubelets of a cluster's nodes, together.
 
 The rules it keeps: a change of a pod is told to the kubelet of its node and to no other, however many there are;
-one timer beats for all of them; a request for a pod's logs goes to the kubelet of its node.
+one timer beats for all of them, a part at a time; a request for a pod's logs goes to the kubelet of its node.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from simcluster.registry import Registry
 Object = dict[str, Any]
 # What a container that waits may have lacked.
 _REFERRED = ("secrets", "configmaps", "serviceaccounts")
+# The beats of many nodes are spread over this many moments of an interval, so that they hold nobody up.
+_TURNS = 10
 
 
 class Fleet:
@@ -41,6 +43,7 @@ class Fleet:
         self._call_later = call_later
         self._kubelets = {each.node: each for each in kubelets}
         self._timer: Timer | None = None
+        self._turn = 0
 
     def start(self) -> None:
         """Register the nodes and take on the pods that are bound to them, now and later."""
@@ -68,12 +71,14 @@ class Fleet:
         return self._kubelets.get(node)
 
     def _wait(self) -> None:
-        self._timer = self._call_later(self._interval_s, self._beat)
+        self._timer = self._call_later(self._interval_s / _TURNS, self._beat)
 
     def _beat(self) -> None:
+        """Beat for every tenth node; each has its turn once in an interval."""
         self._wait()
-        for kubelet in self._kubelets.values():
+        for kubelet in list(self._kubelets.values())[self._turn :: _TURNS]:
             kubelet.beat()
+        self._turn = (self._turn + 1) % _TURNS
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new if new is not None else old
