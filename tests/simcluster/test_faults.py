@@ -474,6 +474,44 @@ def test_slices_are_reshuffled_without_a_change_of_endpoints(
         cluster.faults.reshuffle_slices(namespace, "other")
 
 
+TERM = (
+    "import os, signal, time; signal.signal(15, lambda *_: os.write(1, b'term\\n')); os.write(1, b'up\\n')\n"
+    "while True: time.sleep(60)"
+)
+
+
+@pytest.mark.parametrize("first", ["endpoint", "sigterm"])
+def test_the_termination_race_is_won_as_it_is_told_to(
+    cluster: simcluster.Cluster, owner: Core, namespace: str, first: Any
+) -> None:
+    """The winner is seen while the loser, far behind, is not there yet."""
+    spec = {"selector": {"app": "p"}, "clusterIP": "None", "ports": [{"port": 7000}]}
+    owner.create_namespaced_service(namespace, {"metadata": {"name": "s"}, "spec": spec})
+    container = {"name": "c", "image": "python:1", "args": [TERM]}
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 30}
+    owner.create_namespaced_pod(namespace, {"metadata": {"name": "p", "labels": {"app": "p"}}, "spec": pod})
+
+    def is_ready() -> bool:
+        slices = slices_of(cluster.owner_kubeconfig, namespace)
+        return any(end.conditions.ready for each in slices for end in each.endpoints or [])
+
+    def is_told() -> bool:
+        return "term" in owner.read_namespaced_pod_log("p", namespace)
+
+    until(
+        lambda: is_ready() and "up" in owner.read_namespaced_pod_log("p", namespace), "the pod is not ready"
+    )
+    with cluster.faults.termination_order(first, by_s=20):
+        owner.delete_namespaced_pod("p", namespace)
+        if first == "endpoint":
+            until(lambda: not is_ready(), "the endpoint stays")
+            assert not is_told()
+        else:
+            until(is_told, "no signal came")
+            assert is_ready()
+    owner.delete_namespaced_pod("p", namespace, grace_period_seconds=0)
+
+
 def find_dns(owner: Core, cluster: simcluster.Cluster) -> tuple[str, int]:
     line = next(line for line in cluster.log.read_text().splitlines() if "DNS at" in line)
     host, _, port = line.rpartition(" ")[2].rpartition(":")
