@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +153,31 @@ def furnish(room: Room, network: int | None) -> None:
         _follow_machine()
         for mount in room.mounts:
             provide(mount.target, room.stage, is_directory=Path(mount.source).is_dir())
+            covered = _hold_programs(mount.target)
             bind(mount)
+            _uncover(covered)
+
+
+def _hold_programs(target: str) -> dict[Path, int]:
+    """Path → descriptor of what Python needs of the directories that a mount there would cover.
+
+    A checkout in /work must not vanish from pods that have a volume at /work.
+    """
+    needed = {Path(each).resolve() for each in (sys.prefix, sys.base_prefix, *sys.path) if each}
+    top = Path(target).resolve()
+    found = [each for each in needed if each != top and each.is_relative_to(top) and each.is_dir()]
+    outer = [
+        each for each in found if not any(each != other and each.is_relative_to(other) for other in found)
+    ]
+    return {each: os.open(each, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for each in outer}
+
+
+def _uncover(held: dict[Path, int]) -> None:
+    """Have these directories where they were, within what was mounted over them."""
+    for path, descriptor in held.items():
+        path.mkdir(parents=True, exist_ok=True)
+        _mount(f"/proc/self/fd/{descriptor}", str(path), None, _BIND | _RECURSIVE, f"mount {path} again")
+        os.close(descriptor)
 
 
 def _join(pid: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -153,6 +154,24 @@ def test_empty_dir_is_shared_by_the_containers_of_a_pod(tmp_path: Path) -> None:
 
     assert on_node(tmp_path, scenario) == "hello"
     assert not Path("/shared").exists()
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="the directory around this Python is the machine's")
+def test_volume_where_the_interpreter_lives_does_not_hide_it(tmp_path: Path) -> None:
+    """A checkout in /work runs pods that have a volume at /work: Python is still there, all else is the volume's."""
+    around = Path(sys.prefix).resolve().parent
+    script = f"touch {around}/mine; ls -d {around}/* {sys.prefix}/bin; ls {around} | wc -l"
+
+    async def scenario(node: Node) -> list[str]:
+        volumes = [{"name": "v", "emptyDir": {}}]
+        node.create(**shell(script, mount("v", str(around))), volumes=volumes, restartPolicy="Never")
+        return (await outcome(node)).splitlines()
+
+    *seen, count = on_node(tmp_path, scenario)
+    assert f"{around}/mine" in seen
+    assert f"{sys.prefix}/bin" in seen
+    assert int(count) < len(list(around.iterdir()))
+    assert not (around / "mine").exists()
 
 
 def test_sub_path_of_an_empty_dir_is_made(tmp_path: Path) -> None:
