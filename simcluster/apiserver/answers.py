@@ -62,7 +62,9 @@ def choose_form(
 
 def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Write an object."""
-    return answer_encoded(orjson.dumps(body), status=status, headers=headers)
+    return answer_encoded(
+        orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status=status, headers=headers
+    )
 
 
 def answer_encoded(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

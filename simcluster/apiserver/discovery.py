@@ -5,6 +5,7 @@ Source: k8s.io/apiserver pkg/endpoints/discovery (aggregated/etag.go for the ETa
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from functools import cached_property
 from typing import Any
@@ -111,7 +112,16 @@ def _entry(resource: Resource) -> Json:
         shown["shortNames"] = list(resource.short_names)
     if resource.categories:
         shown["categories"] = list(resource.categories)
+    if resource.stored:
+        shown["storageVersionHash"] = _hash_storage(resource)
     return shown
+
+
+def _hash_storage(resource: Resource) -> str:
+    # Events of both versions are stored as the core group's.
+    group = "" if resource.group == "events.k8s.io" else resource.group
+    told = hashlib.sha256(f"{group}/{resource.version}/{resource.kind}".encode()).digest()
+    return base64.b64encode(told[:8]).decode()
 
 
 def _sub_entry(resource: Resource, sub: Subresource) -> Json:

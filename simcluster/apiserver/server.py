@@ -231,7 +231,11 @@ class ApiServer:
         call = Call(request, user, target, kind, self._protobuf, facts=facts)
         if kind.name in _DEPRECATED:
             call.warnings.append(_DEPRECATED[kind.name])
-        response = await self._handler(call)(call)
+        try:
+            response = await self._handler(call)(call)
+        except StatusError as error:
+            # Refusals, too, are told with warnings.
+            response = answer_error(error)
         if call.warnings and not response.prepared:
             response.headers.update(call.warning_headers())
         return response

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from simcluster.errors import Cause, Invalid, duplicate, invalid, required, unsupported
+from simcluster.registry import node_ports
+from simcluster.store import Store
 
 Object = dict[str, Any]
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -28,6 +30,9 @@ class _Around(Protocol):
     @property
     def addresses(self) -> Addresses | None: ...
 
+    @property
+    def store(self) -> Store: ...
+
 
 def prepare(service: Object, old: Object | None, _around: object) -> None:
     """Give a Service its cluster IP: the one it asks for, the one it has, a new one, or none if headless."""
@@ -37,6 +42,7 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
             spec.pop(key, None)
         return
     before = {} if old is None else old["spec"]
+    node_ports.prepare(spec, before)
     if not spec.get("clusterIP"):
         kept = before.get("clusterIP")
         if kept:
@@ -50,6 +56,7 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
 def allocate(service: Object, old: Object | None, around: _Around) -> None:
     """Take the cluster IP out of the pool, once the Service is known to be valid."""
     spec = service["spec"]
+    node_ports.allocate(service, around.store)
     held = None if old is None else old["spec"].get("clusterIP")
     if spec["type"] == "ExternalName":
         if old is not None:
@@ -78,7 +85,7 @@ def release(service: Object, around: _Around) -> None:
 def find_faults(service: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a Service, or with what an update wants to change of it."""
     spec = service["spec"]
-    found = _find_port_faults(spec)
+    found = _find_port_faults(spec) + node_ports.find_faults(spec)
     if spec["type"] not in _TYPES:
         found.append(unsupported("spec.type", spec["type"], _TYPES))
     if spec["sessionAffinity"] not in _AFFINITIES:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import yaml
 
 from simcluster.apiserver import ApiServer, create_bootstrap_objects, publish, serve, write_admin_kubeconfig
-from simcluster.registry import Registry
+from simcluster.registry import Addresses, Registry
 from simcluster.schema import load
 from simcluster.tokens import Bearer
 
@@ -138,14 +138,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def run_server(folder: Path) -> Iterator[Running]:
+def run_server(folder: Path, addresses: Addresses | None = None) -> Iterator[Running]:
     """A cluster without controllers for as long as the block lasts."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="api-server")
     thread.start()
 
     async def begin() -> Running:
-        registry = Registry(load(), clock=time.time, chance=random.Random(1))
+        registry = Registry(load(), clock=time.time, chance=random.Random(1), addresses=addresses)
         create_bootstrap_objects(registry)
         node = Node()
         server = await serve(registry, node)
