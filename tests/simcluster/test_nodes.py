@@ -4,6 +4,7 @@ import ipaddress
 import json
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -127,3 +128,29 @@ def test_beside_nodes_with_processes_they_must_be_asked_for() -> None:
             for name in ("here", "there")
         }
         assert nodes == {"here": {"simcluster-node"}, "there": {"simcluster-node-2", "simcluster-node-3"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--nodes", "0"],
+            "simcluster: no nodes\n  allowed: --nodes 0 together with --status-only-nodes N, or --nodes N\n",
+        ),
+        (
+            ["--image", "idle:1=status-only now"],
+            'simcluster: image "idle:1=status-only now": "status-only" takes no arguments',
+        ),
+    ],
+)
+def test_wrong_options_say_what_would_be_right(options: list[str], said: str) -> None:
+    """With exit code 2, and before anything is started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "simcluster", "up", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
