@@ -7,23 +7,15 @@ may stay on a node that new ones would be kept from by NoSchedule alone. Sources
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from simcluster.controllers.metadata import labels_of, matches_labels
+from simcluster.controllers.scheduling.asks import read_node_term
 from simcluster.controllers.scheduling.taints import tolerates
-from simcluster.selectors import Requirement
 from simcluster.store import Object
 
-_OPERATORS = {
-    "In": "in",
-    "NotIn": "notin",
-    "Exists": "exists",
-    "DoesNotExist": "!exists",
-    "Gt": "gt",
-    "Lt": "lt",
-}
 _NODE_FIELD = "metadata.name"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFIX = "node.kubernetes.io/"
@@ -69,23 +61,9 @@ def _is_wanted(spec: Object, node: Object) -> bool:
     if not matches_labels(spec.get("nodeSelector") or {}, labels_of(node)):
         return False
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED)
-    return required is None or any(_is_met(term, node) for term in required.get("nodeSelectorTerms") or ())
-
-
-def _is_met(term: Object, node: Object) -> bool:
-    labels, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not labels and not fields:
-        return False
-    return _meets(labels, labels_of(node)) and _meets(fields, {_NODE_FIELD: node["metadata"]["name"]})
-
-
-def _meets(terms: Iterable[Object], values: Mapping[str, str]) -> bool:
-    return all(
-        Requirement(each["key"], _OPERATORS[each["operator"]], frozenset(each.get("values") or ())).matches(
-            values
-        )
-        for each in terms
-    )
+    terms = () if required is None else required.get("nodeSelectorTerms") or ()
+    name, labels = node["metadata"]["name"], labels_of(node)
+    return required is None or any(read_node_term(each).matches(name, labels) for each in terms)
 
 
 def bind_to(spec: Object, node: str) -> Object:

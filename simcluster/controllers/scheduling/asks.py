@@ -176,9 +176,9 @@ def _read(key: bytes, group: Group, spec: Object) -> Ask:
         node_selector=spec.get("nodeSelector") or {},
         required_nodes=None
         if required is None
-        else tuple(_read_node_term(each) for each in required.get("nodeSelectorTerms") or ()),
+        else tuple(read_node_term(each) for each in required.get("nodeSelectorTerms") or ()),
         preferred_nodes=tuple(
-            _read_node_term(each["preference"], each["weight"])
+            read_node_term(each["preference"], each["weight"])
             for each in nodes.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
         ),
         near=_read_pod_terms(near, group),
@@ -242,7 +242,9 @@ def _read_ports(containers: Iterable[Object]) -> Iterable[tuple[str, str, int]]:
                 yield port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"]
 
 
-def _read_node_term(term: Object, weight: int = 0) -> NodeTerm:
+def read_node_term(term: Object, weight: int = 0) -> NodeTerm:
+    """Read a term of a node affinity."""
+
     def read(key: str) -> Requirements:
         return tuple(
             Requirement(each["key"], _OPERATORS[each["operator"]], frozenset(each.get("values") or ()))
