@@ -11,8 +11,9 @@ nothing. Source: kubernetes plugin/pkg/auth/authorizer/rbac and pkg/apis/rbac/v1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 Object = Mapping[str, Any]
@@ -24,6 +25,8 @@ class User:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +67,56 @@ class Roles(Protocol):
 
 def is_allowed(user: User, access: Access, roles: Roles) -> bool:
     """Return whether a rule allows it."""
+    return "system:masters" in user.groups or _find_grant(user, access, roles) is not None
+
+
+def find_grant(user: User, access: Access, roles: Roles) -> str | None:
+    """Return what allows it, as a review words it (empty for `system:masters`), or None if nothing does."""
     if "system:masters" in user.groups:
-        return True
-    return any(_allows(rule, access) for rule in rules_of(user, access.namespace, roles))
+        return ""
+    show = _find_grant(user, access, roles)
+    return None if show is None else show()
+
+
+def _find_grant(user: User, access: Access, roles: Roles) -> Callable[[], str] | None:
+    for rules, show in _grants(user, access.namespace, roles):
+        if any(_allows(rule, access) for rule in rules):
+            return show
+    return None
 
 
 def rules_of(user: User, namespace: str, roles: Roles) -> Iterator[Object]:
     """Yield the rules that apply to a user in a namespace (empty: at cluster scope only)."""
+    for rules, _ in _grants(user, namespace, roles):
+        yield from rules
+
+
+def _grants(user: User, namespace: str, roles: Roles) -> Iterator[tuple[Iterable[Object], Callable[[], str]]]:
+    """Yield the rules of each binding that names a user, and how to say so."""
     for binding in roles.cluster_role_bindings():
-        if _names(binding, user, ""):
-            yield from _rules(roles.cluster_role(binding["roleRef"]["name"]))
+        subject = _find_subject(binding, user, "")
+        if subject is not None:
+            rules = _rules(roles.cluster_role(binding["roleRef"]["name"]))
+            yield rules, partial(_show_grant, "ClusterRoleBinding", binding, subject)
     if not namespace:
         return
     for binding in roles.role_bindings(namespace):
-        if not _names(binding, user, namespace):
+        subject = _find_subject(binding, user, namespace)
+        if subject is None:
             continue
         reference = binding["roleRef"]
-        if reference["kind"] == "Role":
-            yield from _rules(roles.role(namespace, reference["name"]))
-        else:
-            yield from _rules(roles.cluster_role(reference["name"]))
+        is_local = reference["kind"] == "Role"
+        role = roles.role(namespace, reference["name"]) if is_local else roles.cluster_role(reference["name"])
+        yield _rules(role), partial(_show_grant, "RoleBinding", binding, subject)
+
+
+def _show_grant(kind: str, binding: Object, subject: Object) -> str:
+    metadata, reference = binding["metadata"], binding["roleRef"]
+    name = f"{metadata['name']}/{metadata['namespace']}" if kind == "RoleBinding" else metadata["name"]
+    who = subject["name"]
+    if subject["kind"] == "ServiceAccount":
+        who += f"/{subject.get('namespace') or metadata.get('namespace', '')}"
+    return f'RBAC: allowed by {kind} "{name}" of {reference["kind"]} "{reference["name"]}" to {subject["kind"]} "{who}"'
 
 
 def explain(user: User, access: Access) -> str:
@@ -100,8 +133,8 @@ def _rules(role: Object | None) -> Iterable[Object]:
     return () if role is None else (role.get("rules") or ())
 
 
-def _names(binding: Object, user: User, namespace: str) -> bool:
-    return any(_is(subject, user, namespace) for subject in binding.get("subjects") or ())
+def _find_subject(binding: Object, user: User, namespace: str) -> Object | None:
+    return next((each for each in binding.get("subjects") or () if _is(each, user, namespace)), None)
 
 
 def _is(subject: Object, user: User, namespace: str) -> bool:

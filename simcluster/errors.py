@@ -94,8 +94,9 @@ class Unauthorized(StatusError):
 
     code, reason = 401, "Unauthorized"
 
-    def __init__(self, message: str = "Unauthorized") -> None:
-        super().__init__(message)
+    def __init__(self, why: str = "") -> None:
+        super().__init__("Unauthorized")
+        self.why = why
 
 
 class Forbidden(StatusError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 # TokenRequest refuses less than ten minutes and answers with at most 2^32 seconds.
-SHORTEST_S = 600
+SHORTEST_S, LONGEST_S = 600, 2**32
 USUAL_S = 3600
 _HALF = 32
 
@@ -34,9 +35,16 @@ class TokenError(Exception):
     """The token is not one to believe; the message says why, and never contains the token."""
 
 
+class WrongAudience(TokenError):  # noqa: N818 - named for what is wrong
+    """The token is good, but for others."""
+
+    def __init__(self, has: str, wanted: str) -> None:
+        super().__init__(f"token audiences {has} is invalid for the target audiences {wanted}")
+
+
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who a token speaks for. `pod` and `pod_uid` are empty for a token that belongs to no pod."""
+    """Who a token speaks for. `pod` and `secret`, with their uids, are empty for a token that is not bound to one."""
 
     namespace: str
     account: str
@@ -44,6 +52,8 @@ class Bearer:
     pod: str = ""
     pod_uid: str = ""
     token_id: str = ""
+    secret: str = ""
+    secret_uid: str = ""
 
     @property
     def user(self) -> str:
@@ -81,6 +91,8 @@ class TokenIssuer:
         }
         if bearer.pod:
             about["pod"] = {"name": bearer.pod, "uid": bearer.pod_uid}
+        if bearer.secret:
+            about["secret"] = {"name": bearer.secret, "uid": bearer.secret_uid}
         issued = int(now)
         claims = {
             "aud": list(audiences),
@@ -96,23 +108,28 @@ class TokenIssuer:
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{signed}.{_encode(r.to_bytes(_HALF, 'big') + s.to_bytes(_HALF, 'big'))}"
 
-    def verify(self, token: str, *, now: float, audience: str = ISSUER) -> Bearer:
-        """Return who the token speaks for; TokenError if it is not to be believed."""
+    def verify(
+        self, token: str, *, now: float, audiences: Sequence[str] = (ISSUER,)
+    ) -> tuple[Bearer, list[str]]:
+        """Return who the token speaks for, and for which of the audiences; TokenError if it is not to be believed."""
         claims = self._open(token)
         if claims["iss"] != ISSUER:
             raise TokenError("the token was issued by another cluster")
-        if audience not in claims["aud"]:
-            raise TokenError(f"the token is for {', '.join(claims['aud'])}, not for {audience}")
         if not claims["nbf"] <= now + 1:
             raise TokenError("the token is not valid yet")
         if now >= claims["exp"]:
             raise TokenError("the token has expired")
+        shared = [each for each in claims["aud"] if each in audiences]
+        if not shared:
+            raise WrongAudience(_show_audiences(claims["aud"]), _show_audiences(audiences))
         about = claims["kubernetes.io"]
-        pod = about.get("pod", {"name": "", "uid": ""})
-        account = about["serviceaccount"]
-        return Bearer(
-            about["namespace"], account["name"], account["uid"], pod["name"], pod["uid"], claims["jti"]
-        )
+        none = {"name": "", "uid": ""}
+        pod, secret, account = about.get("pod", none), about.get("secret", none), about["serviceaccount"]
+        bearer = Bearer(
+            about["namespace"], account["name"], account["uid"], pod["name"], pod["uid"], claims["jti"],
+            secret["name"], secret["uid"],
+        )  # fmt: skip
+        return bearer, shared
 
     def _open(self, token: str) -> dict[str, Any]:
         """Return the claims of a token that this issuer signed. What is signed needs no further checks of
@@ -135,6 +152,10 @@ class TokenIssuer:
             raise TokenError("the token was not signed by this cluster") from error
         claims: dict[str, Any] = orjson.loads(_decode(signed.partition(".")[2]))
         return claims
+
+
+def _show_audiences(audiences: Sequence[str]) -> str:
+    return f"[{' '.join(json.dumps(each) for each in audiences)}]"
 
 
 def _encode(data: bytes) -> str:

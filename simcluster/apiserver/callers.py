@@ -6,6 +6,8 @@ with the same uid. Neither tokens nor certificates are logged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from simcluster.authorizer import User
@@ -13,9 +15,11 @@ from simcluster.certificates import read_subject
 from simcluster.errors import Unauthorized
 from simcluster.registry import Registry
 from simcluster.store import Key
-from simcluster.tokens import Bearer, TokenError, TokenIssuer
+from simcluster.tokens import ISSUER, Bearer, TokenError, TokenIssuer, WrongAudience
 
 _KNOWN_CERTIFICATES = 1000
+_EXTRA = "authentication.kubernetes.io/"
+_INVALID = "invalid bearer token"
 
 
 class Callers:
@@ -34,16 +38,23 @@ class Callers:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized
-        return self.identify_token(token.strip())
+        return self.identify_token(token.strip())[0]
 
-    def identify_token(self, token: str) -> User:
-        """Return whom a service-account token speaks for; Unauthorized if it is not to be believed."""
+    def identify_token(self, token: str, audiences: Sequence[str] = (ISSUER,)) -> tuple[User, list[str]]:
+        """Return whom a service-account token speaks for, and for which of the audiences; Unauthorized if it is not
+        to be believed.
+        """
         try:
-            bearer = self._issuer.verify(token, now=self._registry.clock())
+            bearer, shared = self._issuer.verify(token, now=self._registry.clock(), audiences=audiences)
+        except WrongAudience as error:
+            raise Unauthorized(f"[{_INVALID}, {error}]") from error
         except TokenError as error:
-            raise Unauthorized from error
+            raise Unauthorized(_INVALID) from error
         self._require_alive(bearer)
-        return User(bearer.user, bearer.groups)
+        extra: list[tuple[str, tuple[str, ...]]] = [(f"{_EXTRA}credential-id", (f"JTI={bearer.token_id}",))]
+        if bearer.pod:
+            extra += [(f"{_EXTRA}pod-name", (bearer.pod,)), (f"{_EXTRA}pod-uid", (bearer.pod_uid,))]
+        return User(bearer.user, bearer.groups, bearer.account_uid, tuple(extra)), shared
 
     def _certificate(self, request: web.BaseRequest) -> bytes | None:
         transport = request.transport
@@ -67,6 +78,8 @@ class Callers:
         wanted = [("serviceaccounts", bearer.account, bearer.account_uid)]
         if bearer.pod:
             wanted.append(("pods", bearer.pod, bearer.pod_uid))
+        if bearer.secret:
+            wanted.append(("secrets", bearer.secret, bearer.secret_uid))
         for resource, name, uid in wanted:
             record = self._registry.store.get(Key(resource, bearer.namespace, name))
             if record is None or record.object["metadata"]["uid"] != uid:

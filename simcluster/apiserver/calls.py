@@ -12,6 +12,7 @@ from aiohttp import web
 from simcluster.apiserver.targets import Target
 from simcluster.authorizer import User
 from simcluster.faults.requests import Facts
+from simcluster.registry import Admit, admit_all
 from simcluster.schema import Protobuf, Resource
 
 
@@ -19,7 +20,8 @@ from simcluster.schema import Protobuf, Resource
 class Call:
     """A request that was understood and allowed; what is added to `warnings` is told in the answer's headers.
 
-    `facts` are what faults go by; None for a request that they leave alone.
+    `facts` are what faults go by; None for a request that they leave alone. `admit` is asked before what it writes is
+    stored.
     """
 
     request: web.BaseRequest
@@ -29,6 +31,7 @@ class Call:
     protobuf: Protobuf
     warnings: list[str] = field(default_factory=list)
     facts: Facts | None = None
+    admit: Admit = admit_all
 
     @property
     def query(self) -> Mapping[str, str]:

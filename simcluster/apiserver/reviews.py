@@ -1,10 +1,11 @@
-"""What can be asked but is not stored: tokens, and who may do what.
+"""What can be asked but is not stored: who somebody is, and who may do what.
 
-Sources: kubernetes pkg/registry/authorization, pkg/registry/authentication, pkg/registry/core/serviceaccount/storage.
+Sources: kubernetes pkg/registry/authorization, pkg/registry/authentication and their validation.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -15,80 +16,40 @@ from simcluster.apiserver.callers import Callers
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.writing import read_write_options
-from simcluster.authorizer import Access, User, explain, is_allowed, rules_of
-from simcluster.errors import BadRequest, Invalid, StatusError, Unauthorized, invalid
+from simcluster.authorizer import Access, User, find_grant, rules_of
+from simcluster.errors import BadRequest, Cause, Invalid, StatusError, Unauthorized, invalid
 from simcluster.registry import Registry, format_time
 from simcluster.registry.reading import read
-from simcluster.schema import Report, decode
-from simcluster.tokens import ISSUER, SHORTEST_S, USUAL_S, Bearer, TokenIssuer
+from simcluster.tokens import ISSUER
 
 Object = dict[str, Any]
+_ACCESS = ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview")
 
 
 class Reviews:
-    """Serves token requests and the review kinds."""
+    """Serves the review kinds."""
 
-    def __init__(self, registry: Registry, issuer: TokenIssuer, callers: Callers) -> None:
+    def __init__(self, registry: Registry, callers: Callers) -> None:
         self._registry = registry
-        self._issuer = issuer
         self._callers = callers
         self._roles = RegistryRoles(registry)
-
-    async def token(self, call: Call) -> web.Response:
-        """Mint a token for a ServiceAccount."""
-        body = await bodies.read_object(call, "TokenRequest")
-        account = self._registry.get("serviceaccounts", call.target.namespace, call.target.name)
-        type_ = self._registry.catalogue.type_of("authentication.k8s.io", "v1", "TokenRequest")
-        spec = decode(type_, {} if body is None else body, Report()).get("spec", {})
-        lasts_s = spec.get("expirationSeconds", USUAL_S)
-        if not isinstance(lasts_s, int) or lasts_s < SHORTEST_S:
-            text = "may not specify a duration less than 10 minutes"
-            fault = invalid("spec.expirationSeconds", lasts_s, text)
-            raise Invalid("TokenRequest.authentication.k8s.io", "", [fault])
-        audiences = spec.get("audiences") or [ISSUER]
-        metadata = account["metadata"]
-        bearer = self._bearer(metadata, spec.get("boundObjectRef"))
-        now = self._registry.clock()
-        token = self._issuer.mint(bearer, now=now, lasts_s=lasts_s, audiences=audiences)
-        kept = {key: metadata[key] for key in ("name", "namespace", "uid")}
-        return answer(
-            {
-                "kind": "TokenRequest",
-                "apiVersion": "authentication.k8s.io/v1",
-                "metadata": kept | {"creationTimestamp": format_time(now)},
-                "spec": {
-                    "audiences": audiences,
-                    "expirationSeconds": lasts_s,
-                    "boundObjectRef": spec.get("boundObjectRef"),
-                },
-                "status": {"token": token, "expirationTimestamp": format_time(now + lasts_s)},
-            },
-            status=201,
-        )
-
-    def _bearer(self, metadata: Object, reference: Object | None) -> Bearer:
-        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-        if reference is None:
-            return Bearer(namespace, name, uid)
-        if reference.get("kind") != "Pod":
-            raise BadRequest(
-                f'cannot bind token for serviceaccount "{name}" to {reference.get("kind")}: want Pod'
-            )
-        pod = self._registry.get("pods", namespace, reference.get("name", ""))
-        if pod["spec"].get("serviceAccountName") != name:
-            raise BadRequest(
-                f'cannot bind token for serviceaccount "{name}" to pod running with different serviceaccount name.'
-            )
-        return Bearer(namespace, name, uid, pod["metadata"]["name"], pod["metadata"]["uid"])
 
     async def review(self, call: Call) -> web.Response:
         """Answer a review of any kind."""
         body = await bodies.read_object(call, call.kind.kind)
         options = read_write_options(call.query, call.warnings, verb="create", agent="")
-        spec = read(call.kind, body, options).get("spec", {})
+        asked = read(call.kind, body, options)
+        spec = asked.get("spec", {})
+        if call.kind.kind in _ACCESS:
+            _check_access(call, asked["metadata"], spec)
         status = self._decide(call, spec)
-        head = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": {}}
-        return answer(head | ({"spec": spec} if spec else {}) | {"status": status}, status=201)
+        kept = {key: value for key, value in asked["metadata"].items() if key in ("name", "namespace")}
+        head = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": kept}
+        if call.kind.kind == "SelfSubjectReview":
+            head["metadata"] = {"creationTimestamp": format_time(self._registry.clock())}
+            return answer(head | {"status": status}, status=201)
+        shown = {} if call.kind.kind == "SelfSubjectRulesReview" else spec
+        return answer(head | {"spec": shown, "status": status}, status=201)
 
     def _decide(self, call: Call, spec: Object) -> Object:
         kind = call.kind.kind
@@ -100,43 +61,79 @@ class Reviews:
             return self._show_rules(call.user, spec.get("namespace", ""))
         if kind == "SelfSubjectAccessReview":
             return self._review_access(call.user, spec)
-        if kind in ("SubjectAccessReview", "LocalSubjectAccessReview"):
+        if kind in _ACCESS:
             return self._review_access(User(spec.get("user", ""), tuple(spec.get("groups") or ())), spec)
         raise StatusError(f"{kind} is not served", code=404, reason="NotFound")
 
     def _review_access(self, user: User, spec: Object) -> Object:
-        asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if (asked is None) is (path is None):
-            text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            raise Invalid("SubjectAccessReview.authorization.k8s.io", "", [invalid("spec", None, text)])
+        asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes") or {}
         if asked is not None:
             keys = ("verb", "group", "resource", "subresource", "namespace", "name")
             access = Access(**{key: asked.get(key, "") for key in keys})
         else:
-            assert path is not None  # noqa: S101 -- for mypy: one of both is there
             access = Access(path.get("verb", ""), path=path.get("path", ""))
-        if is_allowed(user, access, self._roles):
-            return {"allowed": True}
-        return {"allowed": False, "reason": explain(user, access)}
+        grant = find_grant(user, access, self._roles)
+        if grant is None:
+            return {"allowed": False}
+        return {"allowed": True} | ({"reason": grant} if grant else {})
 
     def _review_token(self, spec: Object) -> Object:
+        token, audiences = spec.get("token", ""), spec.get("audiences") or [ISSUER]
+        if not token:
+            raise BadRequest("token is required for TokenReview in authentication")
         try:
-            user = self._callers.identify_token(spec.get("token", ""))
-        except Unauthorized:
-            return {"user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": _show_user(user), "audiences": [ISSUER]}
+            user, shared = self._callers.identify_token(token, audiences)
+        except Unauthorized as error:
+            return {"user": {}, "error": error.why}
+        return {"authenticated": True, "user": _show_user(user), "audiences": shared}
 
     def _show_rules(self, user: User, namespace: str) -> Object:
+        if not namespace:
+            raise BadRequest("no namespace on request")
         resource_rules: list[Object] = []
         path_rules: list[Object] = []
         for rule in rules_of(user, namespace, self._roles):
             if rule.get("nonResourceURLs"):
                 path_rules.append({key: rule[key] for key in ("verbs", "nonResourceURLs")})
-            else:
+            if rule.get("resources"):
                 keys = ("verbs", "apiGroups", "resources", "resourceNames")
                 resource_rules.append({key: rule[key] for key in keys if key in rule})
         return {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
 
 
+def _check_access(call: Call, metadata: Object, spec: Object) -> None:
+    """Refuse a question about access that makes no sense; Invalid says all that is wrong."""
+    kind, asked, path = call.kind.kind, spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    faults: list[Cause] = []
+    shown = {} if path is None else {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+    if asked is not None and path is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        faults.append(invalid("spec.nonResourceAttributes", shown, text))
+    if asked is None and path is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        faults.append(invalid("spec.resourceAttributes", None, text))
+    if kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
+        faults.append(invalid("spec.user", "", "at least one of user or group must be specified"))
+    is_local = kind == "LocalSubjectAccessReview"
+    allowed = ("namespace", "creationTimestamp") if is_local else ("creationTimestamp",)
+    if any(metadata.get(key) for key in metadata if key not in allowed):
+        text = "must be empty except for namespace" if is_local else "must be empty"
+        faults.append(invalid("metadata", json.loads(json.dumps(metadata)), text))
+    if is_local and asked is not None and asked.get("namespace", "") != call.target.namespace:
+        said = asked.get("namespace", "")
+        faults.append(invalid("spec.resourceAttributes.namespace", said, "must match metadata.namespace"))
+    if is_local and path is not None:
+        faults.append(invalid("spec.nonResourceAttributes", shown, "disallowed on this kind of request"))
+    if faults:
+        raise Invalid(".authorization.k8s.io", "", faults)
+
+
 def _show_user(user: User) -> Object:
-    return {"username": user.name, "groups": list(user.groups)}
+    shown: Object = {"username": user.name}
+    if user.uid:
+        shown["uid"] = user.uid
+    if user.groups:
+        shown["groups"] = list(user.groups)
+    if user.extra:
+        shown["extra"] = {key: list(values) for key, values in user.extra}
+    return shown

@@ -14,6 +14,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from simcluster.apiserver.calls import Call, Kubelet
 from simcluster.apiserver.documents import Documents
 from simcluster.apiserver.doors import Doors
 from simcluster.apiserver.entrance import Entrance
+from simcluster.apiserver.impersonation import impersonate
 from simcluster.apiserver.objects import Objects
 from simcluster.apiserver.pod_writes import PodWrites
 from simcluster.apiserver.refusing import refuse
@@ -35,6 +37,7 @@ from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
 from simcluster.apiserver.targets import Target, read_target
 from simcluster.apiserver.tls import make_tls
+from simcluster.apiserver.token_requests import TokenRequests
 from simcluster.apiserver.watches import Watches
 from simcluster.authorizer import Access, User, explain, is_allowed
 from simcluster.certificates import Authority, KeyPair
@@ -46,14 +49,16 @@ from simcluster.errors import (
     ResourceNotFound,
     StatusError,
 )
+from simcluster.escalation import GUARDED, check_grant
 from simcluster.faults.requests import Facts, RequestFaults
-from simcluster.registry import Registry
+from simcluster.registry import Admit, Object, Registry, admit_all
 from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
 
 _log = logging.getLogger(__name__)
 
 # Methods that no resource answers to, though all paths are authorised by them.
+_UPGRADED = ("exec", "attach", "portforward")
 _UNSERVED = ("HEAD", "OPTIONS")
 # Source: kubernetes pkg/apis/core/v1, the prerelease-lifecycle marks.
 _DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
@@ -93,7 +98,8 @@ class ApiServer:
         self.faults = RequestFaults(chance)
         self.watches = Watches(registry, chance, self.faults)
         self._streams = Streams(registry, kubelet)
-        self._reviews = Reviews(registry, issuer, self._callers)
+        self._reviews = Reviews(registry, self._callers)
+        self._tokens = TokenRequests(registry, issuer)
         self._pods = PodWrites(registry)
         self._protobuf = Protobuf(registry.catalogue)
         self._documents = Documents(registry.catalogue)
@@ -208,19 +214,23 @@ class ApiServer:
             public = self._documents.answer_anybody(request)
             if public is not None:
                 return public
-        user = self._callers.identify(request)
+        caller = self._callers.identify(request)
         if request.method == "CONNECT":
             # Its path is none, and a success would turn the connection into a tunnel.
             raise MethodNotAllowed
         target = read_target(request.method, path, request.query)
+        access = _access(target) if target is not None else Access(request.method.lower(), path=path)
+        user = impersonate(caller, request.headers, access, self._roles)
         facts = self._find_facts(request, user, target)
         refused = await self._suffer(facts)
         if refused is not None:
             return refused
+        self._require(user, access)
         if target is None:
-            self._require_path(user, request)
             return self._documents.answer(request)
-        self._require(user, target)
+        if target.verb == "get" and target.plural == "pods" and target.subresource in _UPGRADED:
+            # A WebSocket is opened by GET, and does what POST does.
+            self._require(user, replace(access, verb="create"))
         if request.method in _UNSERVED:
             raise MethodNotAllowed
         kind = self.registry.catalogue.resources.get(target.resource)
@@ -228,7 +238,8 @@ class ApiServer:
             raise ResourceNotFound
         if target.subresource and target.subresource not in kind.subresources:
             raise ResourceNotFound
-        call = Call(request, user, target, kind, self._protobuf, facts=facts)
+        admit = self._make_guard(user, kind.name)
+        call = Call(request, user, target, kind, self._protobuf, facts=facts, admit=admit)
         if kind.name in _DEPRECATED:
             call.warnings.append(_DEPRECATED[kind.name])
         try:
@@ -296,7 +307,7 @@ class ApiServer:
             ("portforward", "create"): self._streams.forward,
             ("binding", "create"): self._pods.bind,
             ("eviction", "create"): self._pods.evict,
-            ("token", "create"): self._reviews.token,
+            ("token", "create"): self._tokens.create,
         }
         sub, verb = call.target.subresource, call.target.verb
         found = special.get((sub, verb))
@@ -311,22 +322,27 @@ class ApiServer:
             raise MethodNotAllowed
         return usual[verb]
 
-    def _require(self, user: User, target: Target) -> None:
-        access = Access(
-            target.verb,
-            target.group,
-            target.plural,
-            target.subresource,
-            "" if target.namespace is None else target.namespace,
-            target.authorized_name,
-        )
-        if not is_allowed(user, access, self._roles):
-            raise Forbidden(target.resource, target.authorized_name, explain(user, access))
+    def _require(self, user: User, access: Access) -> None:
+        if is_allowed(user, access, self._roles):
+            return
+        resource = f"{access.resource}.{access.group}" if access.group else access.resource
+        raise Forbidden(resource, access.name, explain(user, access))
 
-    def _require_path(self, user: User, request: web.BaseRequest) -> None:
-        access = Access(request.method.lower(), path=request.path)
-        if not is_allowed(user, access, self._roles):
-            raise Forbidden("", "", explain(user, access))
+    def _make_guard(self, user: User, resource: str) -> Admit:
+        """Return what a write of a kind has to pass before it is stored."""
+        if resource not in GUARDED:
+            return admit_all
+
+        def admit(new: Object, old: Object | None) -> None:
+            check_grant(user, resource, old, new, self._roles)
+
+        return admit
+
+
+def _access(target: Target) -> Access:
+    namespace = "" if target.namespace is None else target.namespace
+    name = target.authorized_name
+    return Access(target.verb, target.group, target.plural, target.subresource, namespace, name)
 
 
 def _make_request(

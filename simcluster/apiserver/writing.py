@@ -18,7 +18,7 @@ from simcluster.apiserver.queries import read_flag
 from simcluster.apiserver.strictness import Form, find_complaints
 from simcluster.errors import BadRequest, Invalid, forbidden, required, unsupported
 from simcluster.patches import PatchType
-from simcluster.registry import WriteOptions, find_manager_faults, name_manager
+from simcluster.registry import Admit, WriteOptions, admit_all, find_manager_faults, name_manager
 
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 
@@ -26,7 +26,7 @@ _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 async def read_object(call: Call, verb: str) -> tuple[Any, WriteOptions]:
     """Return the object to create or to replace another with, and the options."""
     obj = await bodies.read_object(call, call.kind.kind)
-    options = read_write_options(call.query, call.warnings, verb=verb, agent=_agent(call))
+    options = read_write_options(call.query, call.warnings, verb=verb, agent=_agent(call), admit=call.admit)
     kind = call.request.content_type
     form: Form | None = "yaml" if kind in bodies.YAMLS else None if "protobuf" in kind else "json"
     return obj, options if obj is None or form is None else await _complain(call, obj, form, options)
@@ -35,7 +35,9 @@ async def read_object(call: Call, verb: str) -> tuple[Any, WriteOptions]:
 async def read_patch(call: Call, kind: PatchType) -> tuple[Any, WriteOptions]:
     """Return a patch and the options; BadRequest if it is no JSON."""
     body = await bodies.read_bytes(call.request)
-    options = read_write_options(call.query, call.warnings, verb="patch", agent=_agent(call))
+    options = read_write_options(
+        call.query, call.warnings, verb="patch", agent=_agent(call), admit=call.admit
+    )
     try:
         patch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -47,7 +49,9 @@ async def read_patch(call: Call, kind: PatchType) -> tuple[Any, WriteOptions]:
 async def read_applied(call: Call) -> tuple[dict[str, Any], WriteOptions]:
     """Return what is to be applied, JSON or YAML, and the options."""
     body = await bodies.read_bytes(call.request)
-    options = read_write_options(call.query, call.warnings, verb="patch", agent=_agent(call), apply=True)
+    options = read_write_options(
+        call.query, call.warnings, verb="patch", agent=_agent(call), apply=True, admit=call.admit
+    )
     applied = _parse_applied(body)
     return applied, await _complain(call, applied, "yaml", options)
 
@@ -63,7 +67,13 @@ def _agent(call: Call) -> str:
 
 
 def read_write_options(
-    query: Mapping[str, str], warnings: list[str], *, verb: str, agent: str, apply: bool = False
+    query: Mapping[str, str],
+    warnings: list[str],
+    *,
+    verb: str,
+    agent: str,
+    apply: bool = False,
+    admit: Admit = admit_all,
 ) -> WriteOptions:
     """Return the options of a write; its warnings are added to `warnings`. Invalid says all that is wrong."""
     kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}[verb]
@@ -88,6 +98,7 @@ def read_write_options(
         field_manager=manager if manager else name_manager(agent),
         force=force,
         warn=warnings.append,
+        admit=admit,
     )
 
 

@@ -3,7 +3,7 @@
 from simcluster.patches import PatchType
 from simcluster.registry.instants import format_time, parse_time
 from simcluster.registry.naming import find_manager_faults, name_manager
-from simcluster.registry.options import DeleteOptions, WriteOptions
+from simcluster.registry.options import Admit, DeleteOptions, WriteOptions, admit_all
 from simcluster.registry.registry import Registry
 from simcluster.registry.services import Addresses
 from simcluster.registry.subscriptions import Subscription
@@ -11,6 +11,7 @@ from simcluster.store import Event, Object
 
 __all__ = [
     "Addresses",
+    "Admit",
     "DeleteOptions",
     "Event",
     "Object",
@@ -18,6 +19,7 @@ __all__ = [
     "Registry",
     "Subscription",
     "WriteOptions",
+    "admit_all",
     "find_manager_faults",
     "format_time",
     "name_manager",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 
@@ -13,11 +13,19 @@ def _ignore(_text: str) -> None:
     """Give a warning to nobody."""
 
 
+Admit = Callable[[dict[str, Any], dict[str, Any] | None], None]
+
+
+def admit_all(_new: dict[str, Any], _old: dict[str, Any] | None) -> None:
+    """Let everybody write everything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
     """The options of a write, as in the query of an HTTP request.
 
     `warn` is told what the client should know although the write succeeds. `complaints` are what its body says twice.
+    `admit` is asked, with the new state and the old, whether this writer may write it.
     """
 
     dry_run: bool = False
@@ -26,6 +34,7 @@ class WriteOptions:
     force: bool = False
     warn: Callable[[str], None] = _ignore
     complaints: tuple[str, ...] = ()
+    admit: Admit = admit_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

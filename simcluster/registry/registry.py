@@ -158,6 +158,7 @@ class Registry:
                 raise AlreadyExists(resource, key.name)
             del new["metadata"]["name"]
         self._begin(kind, new)
+        options.admit(new, None)
         self._check(kind, new, None)
         if options.dry_run:
             return new
@@ -326,6 +327,7 @@ class Registry:
             rules.prepare(new, old, self)
             if rules.generation and _spec_of(new) != _spec_of(old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        options.admit(new, old)
         self._check(kind, new, old, subresource)
         new = keep_times(old, new)
         if options.dry_run:

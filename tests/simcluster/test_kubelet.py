@@ -87,7 +87,7 @@ def test_environment_is_clean_and_leads_to_the_api(tmp_path: Path, monkeypatch: 
     }  # fmt: skip
     assert found["HOME"] == found["PWD"]
     assert found["HOME"].endswith(f"default_p_{pod['metadata']['uid']}/work")
-    bearer = issuer.verify(token, now=time.time())
+    bearer, _ = issuer.verify(token, now=time.time())
     assert (bearer.user, bearer.pod, bearer.pod_uid) == (
         "system:serviceaccount:default:default", "p", pod["metadata"]["uid"],
     )  # fmt: skip
