@@ -85,10 +85,8 @@ def test_who_holds_nothing_may_grant_nothing(rules: list[Object]) -> None:
 
 def test_what_is_missing_is_said_in_a_real_servers_words() -> None:
     """Right by right, the verbs of one together."""
-    wanted = role(
+    wanted = role(PODS, rule("apps", "deployments", "*", "x"), {"nonResourceURLs": ["/x"], "verbs": ["get"]})
     with pytest.raises(Forbidden) as caught:
-            PODS, rule("apps", "deployments", "*", "x"), {"nonResourceURLs": ["/x"], "verbs": ["get"]}
-        )
         check_grant(USER, f"roles.{RBAC}", None, wanted, Held(rule("", "secrets", "list")))
 
     assert caught.value.message == (
