@@ -18,7 +18,7 @@ def prepare(job: Object, old: Object | None, _around: object) -> None:
     spec, metadata = job["spec"], job["metadata"]
     if old is not None or spec.get("manualSelector"):
         return
-    uid, name = metadata["uid"], metadata["name"]
+    uid, name = metadata["uid"], metadata.get("name", "")
     marks = {"controller-uid": uid, "job-name": name, _UID: uid, _NAME: name}
     template = dict(spec["template"])
     template["metadata"] = dict(template.get("metadata", {}))

@@ -52,7 +52,7 @@ def test_for_another_audience_it_is_refused() -> None:
     """A token made for a vault does not open the API."""
     token = ISSUERS.mint(BEARER, now=NOW, audiences=["vault"])
 
-    with pytest.raises(TokenError, match="token audiences .* is invalid for the target audiences"):
+    with pytest.raises(TokenError, match=r"token audiences .* is invalid for the target audiences"):
         ISSUERS.verify(token, now=NOW)
     assert ISSUERS.verify(token, now=NOW, audiences=["vault", "x"]) == (BEARER, ["vault"])
 
