@@ -52,7 +52,7 @@ from simcluster.errors import (
 from simcluster.escalation import GUARDED, check_grant
 from simcluster.faults.requests import Facts, RequestFaults
 from simcluster.registry import Admit, Object, Registry, admit_all
-from simcluster.schema import Protobuf
+from simcluster.schema import Protobuf, Resource
 from simcluster.tokens import TokenIssuer
 
 _log = logging.getLogger(__name__)
@@ -233,11 +233,7 @@ class ApiServer:
             self._require(user, replace(access, verb="create"))
         if request.method in _UNSERVED:
             raise MethodNotAllowed
-        kind = self.registry.catalogue.resources.get(target.resource)
-        if kind is None or kind.version != target.version:
-            raise ResourceNotFound
-        if target.subresource and target.subresource not in kind.subresources:
-            raise ResourceNotFound
+        kind = self._find_kind(target)
         admit = self._make_guard(user, kind.name)
         call = Call(request, user, target, kind, self._protobuf, facts=facts, admit=admit)
         if kind.name in _DEPRECATED:
@@ -250,6 +246,14 @@ class ApiServer:
         if call.warnings and not response.prepared:
             response.headers.update(call.warning_headers())
         return response
+
+    def _find_kind(self, target: Target) -> Resource:
+        kind = self.registry.catalogue.resources.get(target.resource)
+        if kind is None or kind.version != target.version:
+            raise ResourceNotFound
+        if target.subresource and target.subresource not in kind.subresources:
+            raise ResourceNotFound
+        return kind
 
     async def _suffer(self, facts: Facts | None) -> web.Response | None:
         """Wait as long as faults have a request wait; return the refusal if they have it refused."""
