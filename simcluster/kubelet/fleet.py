@@ -43,6 +43,7 @@ class Fleet:
         self._call_later = call_later
         self._kubelets = {each.node: each for each in kubelets}
         self._timer: Timer | None = None
+        self._begun_at = registry.clock()
         self._turn = 0
 
     def start(self) -> None:
@@ -74,11 +75,14 @@ class Fleet:
         self._timer = self._call_later(self._interval_s / _TURNS, self._beat)
 
     def _beat(self) -> None:
-        """Beat for every tenth node; each has its turn once in an interval."""
+        """Beat for every tenth node; each has its turn once in an interval, however late this is called."""
         self._wait()
-        for kubelet in list(self._kubelets.values())[self._turn :: _TURNS]:
-            kubelet.beat()
-        self._turn = (self._turn + 1) % _TURNS
+        due = int((self._registry.clock() - self._begun_at) * _TURNS / self._interval_s)
+        kubelets = list(self._kubelets.values())
+        for turn in range(max(self._turn, due - _TURNS), due):
+            for kubelet in kubelets[turn % _TURNS :: _TURNS]:
+                kubelet.beat()
+        self._turn = due
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new if new is not None else old

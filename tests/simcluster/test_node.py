@@ -1,6 +1,7 @@
 """What a node says of itself, and its heart."""
 
 import asyncio
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from kubelets import NODE, running
 
+from simcluster.kubelet.fleet import Fleet
 from simcluster.kubelet.node import make_conditions, share_capacity
 from simcluster.profile import FAST
 
@@ -60,6 +62,45 @@ def test_status_that_somebody_else_wrote_is_put_right_with_the_next_beat(tmp_pat
             assert registry.list("nodes")[0] == []
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_all_nodes_beat_once_in_an_interval_even_if_their_time_is_late() -> None:
+    """Twelve nodes: a tenth of them at a time; after a pause in which nothing ran, all of them at once, and once."""
+
+    class Heart:
+        def __init__(self, node: str) -> None:
+            self.node = node
+
+        def beat(self) -> None:
+            beaten.append(self.node)
+
+    class Clock:
+        now = 1000.0
+
+        def clock(self) -> float:
+            return self.now
+
+    beaten: list[str] = []
+    rings: list[Callable[[], None]] = []
+    clock = Clock()
+    hearts: Any = [Heart(str(number)) for number in range(12)]
+
+    def call_later(_delay_s: float, ring: Callable[[], None]) -> Any:
+        rings.append(ring)
+
+    fleet = Fleet(clock, None, replace(FAST, node_status_s=1.0), call_later, hearts)  # type: ignore[arg-type]
+    fleet._wait()
+    for _ in range(10):
+        clock.now += 0.1001
+        rings.pop()()
+    assert sorted(beaten, key=int) == [str(number) for number in range(12)]
+    beaten.clear()
+    clock.now += 60
+    rings.pop()()
+    assert sorted(beaten, key=int) == [str(number) for number in range(12)]
+    beaten.clear()
+    rings.pop()()
+    assert beaten == []
 
 
 def ready_of(node: dict[str, Any]) -> str:
