@@ -1,8 +1,9 @@
 """The pods as a controller has seen them so far: each change comes in after a delay, in its order.
 
 The rule it keeps: here is one side of the termination race, whose other side is the kubelet's. Which delay a
-change has is the profile's, and chance's where that names a jitter; a later change of a pod never overtakes an
-earlier one. It decides nothing about endpoints.
+change has is the profile's, and chance's where that names a jitter; a later change never overtakes an earlier one
+of a pod of the same name, so that a pod made again is not taken away by the end of the one before. It decides
+nothing about endpoints.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from simcluster.controllers.loop import Context
-from simcluster.controllers.metadata import is_deleting, name_of, uid_of
+from simcluster.controllers.metadata import Name, is_deleting, name_of
 from simcluster.controllers.workqueue import Timer
 from simcluster.store import Object
 
@@ -23,9 +24,9 @@ class LaggingPods:
         self._context = context
         self._tell = tell
         self._seen: dict[str, dict[str, Object]] = {}
-        # Per uid: the changes under way, oldest first, and when the last of them comes in.
-        self._under_way: dict[str, deque[tuple[Object, Object | None]]] = {}
-        self._due: dict[str, float] = {}
+        # Per name: the changes under way, oldest first, and when the last of them comes in.
+        self._under_way: dict[Name, deque[tuple[Object, Object | None]]] = {}
+        self._due: dict[Name, float] = {}
         self._timers: set[Timer] = set()
 
     def list(self, namespace: str) -> list[Object]:
@@ -37,14 +38,14 @@ class LaggingPods:
         pod = new if new is not None else old
         if pod is None:
             return
-        uid, now = uid_of(pod), self._context.clock()
-        due = max(now + self._delay_s(old, new), self._due.get(uid, now))
-        if due <= now and uid not in self._under_way:
+        key, now = name_of(pod), self._context.clock()
+        due = max(now + self._delay_s(old, new), self._due.get(key, now))
+        if due <= now and key not in self._under_way:
             self._come_in(pod, new)
             return
-        self._due[uid] = due
-        self._under_way.setdefault(uid, deque()).append((pod, new))
-        self._set_timer(uid, due - now)
+        self._due[key] = due
+        self._under_way.setdefault(key, deque()).append((pod, new))
+        self._set_timer(key, due - now)
 
     def close(self) -> None:
         """See no more changes."""
@@ -52,16 +53,16 @@ class LaggingPods:
             timer.cancel()
         self._timers.clear()
 
-    def _set_timer(self, uid: str, delay_s: float) -> None:
+    def _set_timer(self, key: Name, delay_s: float) -> None:
         timers: list[Timer] = []
 
         def ring() -> None:
             self._timers.difference_update(timers)
             # Whichever timer rings first, the oldest change comes in.
-            changes = self._under_way[uid]
+            changes = self._under_way[key]
             pod, new = changes.popleft()
             if not changes:
-                del self._under_way[uid], self._due[uid]
+                del self._under_way[key], self._due[key]
             self._come_in(pod, new)
 
         timers.append(self._context.call_later(delay_s, ring))
@@ -79,6 +80,6 @@ class LaggingPods:
         before = names.get(name)
         if new is not None:
             names[name] = new
-        elif before is not None and uid_of(before) == uid_of(pod):
+        elif before is not None:
             del names[name]
         self._tell(before, new)
