@@ -44,7 +44,12 @@ def list_parts(type_: Type, value: Any) -> dict[str, tuple[Type, Any]]:
         item = type_.item
         return {f"f:{key}": (item, each) for key, each in value.items()}
     fields = type_.fields
-    return {f"f:{key}": (fields[key].type, each) for key, each in value.items() if key in fields}
+    parts = {}
+    for key, each in value.items():
+        field = fields.get(key)
+        if field is not None:
+            parts[field.element] = (field.type, each)
+    return parts
 
 
 def name_element(type_: Type, element: Any) -> str:

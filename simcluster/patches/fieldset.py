@@ -19,6 +19,9 @@ Fields = dict[str, Any]
 LEAF: Fields = {}
 MEMBER = "."
 _KINDS = ("f:", "k:", "v:", "i:")
+# Path elements by what they are made of: the same few come with every write.
+_KEYS: dict[tuple[tuple[str, type, Any], ...], str] = {}
+_MOST_KEYS = 10_000
 
 
 def unite(one: Fields, other: Fields) -> Fields:
@@ -142,6 +145,20 @@ def _read(value: Fields) -> Fields | None:
 
 def key_element(values: dict[str, Any]) -> str:
     """Return the path element of a list's element that these keys tell apart."""
+    # With the classes: 1 and true are equal, and so would be their keys.
+    marks = tuple((key, value.__class__, value) for key, value in values.items())
+    try:
+        known = _KEYS.get(marks)
+    except TypeError:  # a list or an object where a plain value belongs
+        return _write_keys(values)
+    if known is None:
+        if len(_KEYS) > _MOST_KEYS:
+            _KEYS.clear()
+        known = _KEYS[marks] = _write_keys(values)
+    return known
+
+
+def _write_keys(values: dict[str, Any]) -> str:
     return f"k:{json.dumps(values, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}"
 
 

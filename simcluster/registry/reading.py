@@ -13,10 +13,15 @@ from simcluster.registry.options import WriteOptions
 from simcluster.schema import Report, Resource, Type, decode
 
 Object = dict[str, Any]
+_OWN = ("kind", "apiVersion", "metadata")
 
 
-def read(kind: Resource, obj: Any, options: WriteOptions) -> Object:
-    """Return the object read as its kind, sharing nothing with `obj`; BadRequest if it can not be."""
+def read(kind: Resource, obj: Any, options: WriteOptions, *, beside: Object | None = None) -> Object:
+    """Return the object read as its kind, sharing nothing with `obj`; BadRequest if it can not be.
+
+    Of a write to a subresource: what lies beside that in `beside`, the stored object, and was handed back untouched is
+    taken as it is. A controller that writes a status does not have the spec read again.
+    """
     if not isinstance(obj, dict):
         raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
     _check_identity(kind, obj)
@@ -27,6 +32,10 @@ def read(kind: Resource, obj: Any, options: WriteOptions) -> Object:
             **obj,
             "metadata": {key: obj["metadata"][key] for key in obj["metadata"] if key != "managedFields"},
         }
+    kept: Object = {}
+    if beside is not None:
+        kept = {key: value for key, value in obj.items() if key not in _OWN and value is beside.get(key)}
+        obj = {key: value for key, value in obj.items() if key not in kept} if kept else obj
     prefix = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
     decoded = _decode(kind.type, obj, prefix, options)
     decoded.pop("kind", None)
@@ -34,7 +43,7 @@ def read(kind: Resource, obj: Any, options: WriteOptions) -> Object:
     decoded.setdefault("metadata", {})
     if sent is not None:
         decoded["metadata"]["managedFields"] = sent
-    return {"kind": kind.kind, "apiVersion": kind.api_version, **decoded}
+    return {"kind": kind.kind, "apiVersion": kind.api_version, **decoded, **kept}
 
 
 def _managed_by(obj: Object) -> list[Object] | None:

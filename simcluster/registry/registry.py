@@ -188,7 +188,7 @@ class Registry:
             given = rescale(old, scale)
             self._track(kind, old, given, subresource, options)
             return show_scale(self._replace(kind, old, given, None, options))
-        given = read(kind, obj, options)
+        given = read(kind, obj, options, beside=old if subresource == "status" else None)
         identity.require_same(kind, given, namespace, name)
         self._track(kind, old, given, subresource, options)
         return self._replace(kind, old, given, subresource, options)
