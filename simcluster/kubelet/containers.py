@@ -35,6 +35,7 @@ class Waiting:
     since: float = 0.0
     until: float | None = None
     is_blocked: bool = False
+    image: str = ""  # that can not be pulled
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ def _step(each: Container, profile: Profile, now: float, whose: str) -> Waiting 
             return each.state
         case Waiting(reason=reason, since=since, until=until) if until is not None and now < until:
             if reason == PULL_FAILED and since + _PULL_SHOWN_S <= now:
-                text = f"Back-off pulling image: {PULL_FAILED}: {each.state.message}"
+                text = f'Back-off pulling image "{each.state.image}": {PULL_FAILED}: {each.state.message}'
                 return replace(each.state, reason=PULL_BACKOFF, message=text)
             return each.state
     return None

@@ -72,14 +72,15 @@ async def launch(worker: PodWorker, name: str) -> Instance:
     if image_command is None:
         raise _refuse_image(worker, name, spec)
     if worker.pulls.pop(name, None) is not None or not worker.containers[name].starts:
-        worker.tell("Normal", "Pulled", f'Container image "{spec["image"]}" already present on machine', name)
+        text = f'Container image "{spec["image"]}" already present on machine and can be accessed by the pod'
+        worker.tell("Normal", "Pulled", text, name)
     try:
         await host.spawner.start()  # it knows whether anything can be mounted
         command = _make(worker, spec, image_command)
     except ConfigProblem as problem:
         worker.tell("Warning", "Failed", f"Error: {problem}", name)
         raise NotYet(Waiting(_CONFIG_ERROR, str(problem), host.clock(), is_blocked=True)) from problem
-    worker.tell("Normal", "Created", f"Created container: {name}", name)
+    worker.tell("Normal", "Created", "Container created", name)
     log = worker.files.open_log(name, worker.containers[name].starts, host.clock)
     try:
         return await Instance.start(host.spawner, command, log)
@@ -92,13 +93,17 @@ def _refuse_image(worker: PodWorker, name: str, spec: Object) -> NotYet:
     host, now = worker.host, worker.host.clock()
     if spec.get("imagePullPolicy") == "Never":
         text = f'Container image "{spec["image"]}" is not present with pull policy of Never'
+        worker.tell("Warning", "ErrImageNeverPull", text, name)
+        worker.tell("Warning", "Failed", "Error: ErrImageNeverPull", name)
         return NotYet(Waiting("ErrImageNeverPull", text, now, is_blocked=True))
     tries = worker.pulls[name] = worker.pulls.get(name, 0) + 1
     text = host.images.explain_absence(spec["image"])
-    worker.tell("Warning", "Failed", f"{PULL_FAILED}: {text}", name)
+    worker.tell("Normal", "Pulling", f'Pulling image "{spec["image"]}"', name)
+    worker.tell("Warning", "Failed", f'Failed to pull image "{spec["image"]}": {text}', name)
+    worker.tell("Warning", "Failed", f"Error: {PULL_FAILED}", name)
     # Images are backed off from as crashes are, but after the first failure already.
     wait_s = containers.backoff_s(tries + 1, host.profile)
-    return NotYet(Waiting(PULL_FAILED, text, now, now + wait_s))
+    return NotYet(Waiting(PULL_FAILED, text, now, now + wait_s, image=spec["image"]))
 
 
 def surround(worker: PodWorker) -> Surroundings:
@@ -163,15 +168,19 @@ def _furnish(
         _refuse_mounts(pod, spec, obstacle)
         return None
     mounts = worker.volumes.mounts(spec, environment, has_access=has_access)
-    if resolver is not None and worker.address is not None:
-        resolv_conf = make_resolv_conf(pod, resolver, _read_machine())
-        names = {"/etc/resolv.conf": resolv_conf, "/etc/hosts": make_hosts(pod, worker.address)}
+    if worker.address is not None and (resolver is not None or pod["spec"].get("hostAliases")):
+        names = {"/etc/hosts": make_hosts(pod, worker.address)}
+        if resolver is not None:
+            names["/etc/resolv.conf"] = make_resolv_conf(pod, resolver, _read_machine())
         taken = {each.target for each in mounts}
         mounts += tuple(
             Mount(worker.files.write(Path(target).name, text), target)
             for target, text in names.items()
             if target not in taken
         )
+    message_path = spec.get("terminationMessagePath", "")
+    if message_path:
+        mounts = (*mounts, Mount(worker.files.open_message(spec["name"]), message_path))
     hostname = None if worker.network is None else find_hostname(pod)
     return Room(hostname, str(worker.files.stage), mounts) if mounts else None
 

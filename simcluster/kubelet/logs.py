@@ -78,6 +78,13 @@ class ContainerLog:
                 follower.set_result(None)
         self._followers.clear()
 
+    def tail(self, lines: int) -> bytes:
+        """The last so many entries, as text to show."""
+        with self.path.open("rb") as file:
+            _seek_tail(file, lines)
+            entries = [entry + b"\n" for entry in file.read().split(b"\n")[:-1]]
+        return _show(entries, Selection())
+
     async def wait(self) -> None:
         """Wait until something is written or the log is closed."""
         follower: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -16,6 +16,8 @@ from simcluster.apiserver.kubeconfigs import Endpoint, write_pod_kubeconfig
 from simcluster.kubelet.logs import ContainerLog
 
 Object = dict[str, Any]
+# Of a termination message, from its file and from the log (pkg/kubelet/container/runtime.go).
+_MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
 
 
 class PodFiles:
@@ -49,6 +51,19 @@ class PodFiles:
         path = self._root / name
         path.write_text(text)
         return str(path)
+
+    def open_message(self, container: str) -> str:
+        """An empty file for what the container's next instance has to say when it ends."""
+        return self.write(f"{container}.termination", "")
+
+    def read_message(self, container: str, *, fall_back: bool) -> str:
+        """What the container's last instance had to say; with `fall_back`, if that is nothing, the end of its log."""
+        path = self._root / f"{container}.termination"
+        said = path.read_bytes()[-_MESSAGE_BYTES:] if path.exists() else b""
+        log = self.find_log(container, previous=False)
+        if not said and fall_back and log is not None:
+            said = log.tail(_LOG_LINES)[-_LOG_BYTES:]
+        return said.decode(errors="replace")
 
     def write_access(self, endpoint: Endpoint, token: str, namespace: str) -> None:
         """Write the service account's token and a kubeconfig that reads it."""

@@ -10,10 +10,12 @@ It knows nothing of pods and uses the standard library alone, because the zygote
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ _DETACH = 2
 # Flags that a mount of a more privileged owner has must be given again (mount_namespaces(7), locked flags).
 _KEPT = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME | os.ST_RELATIME
 _RELATIVE_TIME = 0x200000  # MS_RELATIME; statvfs has another bit for it
+# Where nearly every container has something mounted, and machines have nothing.
+_USUAL_POINTS = (("/var/run/secrets/kubernetes.io/serviceaccount", True), ("/dev/termination-log", False))
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -124,6 +128,11 @@ def own_mounts() -> None:
         _own_users_and_mounts()
     else:
         _follow_machine()
+    for target, is_directory in _USUAL_POINTS:
+        # Once for all rooms; one that can not be provided here is tried again in each.
+        with contextlib.suppress(OSError):
+            provide(target, tempfile.gettempdir(), is_directory=is_directory)
+    _MIRRORS.clear()  # what a room lacks besides is its own
 
 
 def _own_users_and_mounts() -> None:

@@ -24,6 +24,8 @@ from simcluster.kubelet.containers import (
 from simcluster.registry import format_time
 
 Object = dict[str, Any]
+# Reason and words of a pod that reached its `activeDeadlineSeconds` (pkg/kubelet/active_deadline.go).
+OVERDUE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Facts:
     pod_ip: str | None
     is_over: bool  # nothing lives and nothing will start
     is_ending: bool  # it is being deleted
+    is_overdue: bool = False  # it has been active for longer than it may
 
 
 def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now: float) -> Object:
@@ -52,6 +55,8 @@ def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now:
         "startTime": format_time(facts.started_at),
         "qosClass": before.get("qosClass") or choose_qos(pod),
     }
+    if facts.is_overdue and phase == "Failed":
+        status |= dict(zip(("reason", "message"), OVERDUE, strict=True))
     if facts.pod_ip is not None:
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
     specs = _specs_of(pod)
@@ -71,6 +76,8 @@ def _specs_of(pod: Object) -> dict[str, Object]:
 def choose_phase(containers: Sequence[Container], facts: Facts) -> str:
     """The phase."""
     main = [each for each in containers if each.kind == "main"]
+    if facts.is_over and facts.is_overdue:
+        return "Failed"
     if facts.is_over and any(each.starts for each in containers):
         ended = [each for each in containers if each.kind != "sidecar"]
         codes = [_exit_code(each) for each in ended]

@@ -40,15 +40,16 @@ class Stop:
         await self._changed.wait()
 
 
-async def stop_instance(worker: PodWorker, name: str, grace_s: float | None) -> None:
-    """Stop one container; `grace_s` is one of its own (a failed probe's), None takes the pod's."""
+async def stop_instance(worker: PodWorker, name: str, grace_s: float | None, message: str) -> None:
+    """Stop one container; `grace_s` is one of its own (a failed probe's), None takes the pod's; `message` says why."""
     instance, spec = worker.instances[name], worker.spec(name)
     loop = asyncio.get_running_loop()
     begun_at = loop.time()
-    worker.tell("Normal", "Killing", f"Stopping container {name}", name)
+    worker.tell("Normal", "Killing", message, name)
     chosen_s = _choose_grace(worker, grace_s)
     await _run_hook(worker, name, instance, chosen_s)
     await worker.host.frost.wait()
+    await _wait_for_turn(worker, name, chosen_s - (loop.time() - begun_at))
     left_s = max(_LEAST_S, chosen_s - (loop.time() - begun_at))
     lifecycle = spec.get("lifecycle") or {}
     stop_signal = lifecycle.get("stopSignal")
@@ -60,6 +61,26 @@ async def stop_instance(worker: PodWorker, name: str, grace_s: float | None) -> 
     await _wait_for_exit(worker, instance, loop.time() + left_s)
     await worker.host.frost.wait()
     instance.kill()
+
+
+async def _wait_for_turn(worker: PodWorker, name: str, left_s: float) -> None:
+    """Let what uses a sidecar end before it: the main containers, and the sidecars that came after it
+    (kuberuntime_termination_order.go). One that ends alone waits for nobody.
+    """
+    names = list(worker.containers)
+    if worker.containers[name].kind != "sidecar":
+        return
+    first = [
+        each
+        for each in worker.containers.values()
+        if each.name in worker.instances
+        and (each.kind == "main" or names.index(each.name) > names.index(name))
+    ]
+    if left_s > 0 and first and all(each.is_stopping for each in first):
+        waits = [asyncio.ensure_future(worker.instances[each.name].child.wait()) for each in first]
+        await asyncio.wait(waits, timeout=left_s)
+        for each in waits:
+            each.cancel()
 
 
 def _choose_grace(worker: PodWorker, grace_s: float | None) -> float:
@@ -78,7 +99,7 @@ async def _run_hook(worker: PodWorker, name: str, instance: Instance, grace_s: f
     target = launch.make_target(worker, name, instance)
     outcome = await probes.run(hook, target, grace_s)
     if not outcome.is_success:
-        worker.tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {outcome.message}", name)
+        worker.tell("Warning", "FailedPreStopHook", "PreStopHook failed", name)
 
 
 async def _wait_for_exit(worker: PodWorker, instance: Instance, deadline_at: float) -> None:

@@ -38,8 +38,8 @@ async def _run_hook(worker: PodWorker, name: str, hook: Object) -> None:
     target = launch.make_target(worker, name, worker.instances[name])
     outcome = await probes.run(hook, target, _HOOK_S)
     if not outcome.is_success:
-        worker.tell("Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.message}", name)
-        worker.stop_container(name)
+        worker.tell("Warning", "FailedPostStartHook", "PostStartHook failed", name)
+        worker.stop_container(name, message="FailedPostStartHook")
 
 
 async def _probe(worker: PodWorker, name: str, kind: Kind) -> None:
@@ -72,5 +72,4 @@ def _take_result(worker: PodWorker, name: str, kind: Kind, probe_spec: Object, *
             worker.put(replace(each, is_started=True, is_ready=not has_readiness))
     elif not each.is_stopping:
         message = f"Container {name} failed {kind} probe, will be restarted"
-        worker.tell("Normal", "Killing", message, name)
-        worker.stop_container(name, grace_s=probe_spec.get("terminationGracePeriodSeconds"))
+        worker.stop_container(name, grace_s=probe_spec.get("terminationGracePeriodSeconds"), message=message)

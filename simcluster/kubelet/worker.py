@@ -34,7 +34,7 @@ from simcluster.kubelet.instance import Instance
 from simcluster.kubelet.pod_files import PodFiles
 from simcluster.kubelet.pod_volumes import PodVolumes
 from simcluster.kubelet.spawner import SpawnerEnded, StartFailed
-from simcluster.kubelet.status import Facts, make_status
+from simcluster.kubelet.status import OVERDUE, Facts, make_status
 from simcluster.kubelet.stopping import Stop, stop_instance
 from simcluster.kubelet.supervision import supervise
 from simcluster.kubelet.volumes import VolumeProblem
@@ -62,6 +62,7 @@ class PodWorker:
         self._is_ending = False
         self._is_gone = False
         self._is_over = False
+        self._is_overdue = False
         self._changed = asyncio.Event()
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,14 +177,19 @@ class PodWorker:
     def _decide(self) -> Decision:
         metadata = self.pod["metadata"]
         whose = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        situation = Situation(
-            tuple(self.containers.values()), self.policy, self._is_ending, self.host.clock()
-        )
+        now, every = self.host.clock(), tuple(self.containers.values())
+        if not self._is_overdue and self._deadline_at is not None and now >= self._deadline_at:
+            self._is_overdue = True
+            self.host.recorder.record(self.pod, "Normal", *OVERDUE)
+        situation = Situation(every, self.policy, self._is_ending or self._is_overdue, now)
         return containers.decide(situation, self.host.profile, whose)
 
     def _follow(self, decision: Decision) -> None:
         for name, waiting in decision.waiting:
             self.containers[name] = containers.wait(self.containers[name], waiting)
+            if waiting.reason == containers.PULL_BACKOFF:
+                self.tell("Normal", "BackOff", f'Back-off pulling image "{waiting.image}"', name)
+                self.tell("Warning", "Failed", f"Error: {containers.PULL_BACKOFF}", name)
             if waiting.reason == "CrashLoopBackOff":
                 metadata = self.pod["metadata"]
                 whose = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
@@ -196,7 +202,15 @@ class PodWorker:
         for name in decision.stop:
             self.stop_container(name)
 
+    @property
+    def _deadline_at(self) -> float | None:
+        """When the pod has been active for as long as it may; None without a limit."""
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        return None if seconds is None else self._started_at + seconds
+
     async def _look_again(self, wake_at: float | None) -> None:
+        if self._deadline_at is not None and not self._is_overdue:
+            wake_at = self._deadline_at if wake_at is None else min(wake_at, self._deadline_at)
         if wake_at is None:
             await self._changed.wait()
             return
@@ -262,7 +276,7 @@ class PodWorker:
             self.containers[name], now, has_startup=has_startup, has_readiness=has_readiness
         )
         self.put(begun)
-        self.tell("Normal", "Started", f"Started container {name}", name)
+        self.tell("Normal", "Started", "Container started", name)
         self._supervisors[name] = self.spawn_task(supervise(self, name))
         self.spawn_task(self._await_exit(name, instance))
 
@@ -278,18 +292,22 @@ class PodWorker:
         self._supervisors[name].cancel()
         each = self.containers[name]
         started_at = each.state.started_at if isinstance(each.state, Running) else finished_at
-        exited = Terminated(code, "Completed" if code == 0 else "Error", started_at, finished_at)
+        wants_log = self.spec(name).get("terminationMessagePolicy") == "FallbackToLogsOnError" and code != 0
+        message = self.files.read_message(name, fall_back=wants_log)
+        reason = "Completed" if code == 0 else "Error"
+        exited = Terminated(code, reason, started_at, finished_at, message)
         del self.instances[name]
         self.put(containers.end(each, exited, profile))
 
-    def stop_container(self, name: str, *, grace_s: float | None = None) -> None:
+    def stop_container(self, name: str, *, grace_s: float | None = None, message: str | None = None) -> None:
         """Stop a running container: because the pod ends, or (with a grace of its own) because a probe
         failed.
         """
         each = self.containers[name]
         if isinstance(each.state, Running) and not each.is_stopping:
             self.containers[name] = replace(each, is_stopping=True)
-            self.spawn_task(stop_instance(self, name, grace_s))
+            said = f"Stopping container {name}" if message is None else message
+            self.spawn_task(stop_instance(self, name, grace_s, said))
 
     def put(self, each: Container) -> None:
         """What is known of a container has changed: show it, and decide again."""
@@ -337,8 +355,9 @@ class PodWorker:
             if uid_of(pod) != uid_of(self.pod):
                 return
             facts = Facts(
-                self._started_at, self.host.place.address, self.address, self._is_over, self._is_ending
-            )
+                self._started_at, self.host.place.address, self.address, self._is_over, self._is_ending,
+                self._is_overdue,
+            )  # fmt: skip
             every = tuple(self.containers.values())
             status = make_status(pod, every, facts, self.host.clock())
             if status != pod.get("status"):

@@ -115,12 +115,12 @@ def test_backoff_doubles_to_its_most_and_is_forgotten() -> None:
 
 def test_image_that_can_not_be_pulled_backs_off() -> None:
     """ErrImagePull is seen for a second, then ImagePullBackOff, then it is tried again."""
-    each = Container("m", "main", state=Waiting("ErrImagePull", "why", since=100, until=110))
+    each = Container("m", "main", state=Waiting("ErrImagePull", "why", since=100, until=110, image="x"))
     assert deciding(each, now=100.5).wake_at == 101
     ((_, waiting),) = deciding(each, now=101).waiting
     assert (waiting.reason, waiting.message) == (
         "ImagePullBackOff",
-        "Back-off pulling image: ErrImagePull: why",
+        'Back-off pulling image "x": ErrImagePull: why',
     )
     assert deciding(wait(each, waiting), now=105).wake_at == 110
     assert deciding(wait(each, waiting), now=110).start == ("m",)

@@ -59,9 +59,9 @@ def test_pod_runs_and_its_status_says_so(tmp_path: Path) -> None:
     pod, log, events = on_node(tmp_path, scenario)
     assert log == f"hello world {pod['status']['podIP']}\n"
     assert events == [
-        'Container image "shell:1" already present on machine',
-        "Created container: c",
-        "Started container c",
+        'Container image "shell:1" already present on machine and can be accessed by the pod',
+        "Container created",
+        "Container started",
     ]
     assert {each["type"]: each["status"] for each in pod["status"]["conditions"]}["Ready"] == "True"
     assert pod["status"]["podIP"].split(".")[2] == "128"

@@ -102,6 +102,17 @@ def test_api_is_at_its_service(cluster: simcluster.Cluster) -> None:
     assert run(cluster, sys.executable, "-c", code) == "https://10.96.0.1:443 b'ok'"
 
 
+def test_clients_find_the_api_as_in_any_cluster(cluster: simcluster.Cluster) -> None:
+    """`load_incluster_config` of the official client works unchanged: token, authority, address."""
+    code = (
+        "from kubernetes import client, config\n"
+        "config.load_incluster_config()\n"
+        "try: client.CoreV1Api().list_namespaced_pod('default', _request_timeout=5)\n"
+        "except client.ApiException as error: print(error.status, 'serviceaccount:default:default' in error.body)"
+    )
+    assert run(cluster, sys.executable, "-c", code) == "403 True"
+
+
 def test_logs_and_probes_reach_pods(cluster: simcluster.Cluster) -> None:
     """The kubelet's probe made the pod ready, and its requests came from the node."""
     assert 'GET / HTTP/1.1" 200' in kubectl(cluster, "logs", "web")

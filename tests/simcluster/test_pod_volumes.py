@@ -244,7 +244,9 @@ def test_pod_that_wants_no_token_has_none(tmp_path: Path) -> None:
     """automountServiceAccountToken: false."""
 
     async def scenario(node: Node) -> str:
-        node.create(args=[f"ls {ACCESS} 2>&1"], restartPolicy="Never", automountServiceAccountToken=False)
+        node.create(
+            args=[f"cat {ACCESS}/token 2>&1"], restartPolicy="Never", automountServiceAccountToken=False
+        )
         return await outcome(node)
 
     assert "No such file or directory" in on_node(tmp_path, scenario)
