@@ -191,6 +191,9 @@ def _uncover(held: dict[Path, int]) -> None:
 
 def _join(pid: int) -> None:
     for kind in ("net", "uts", "mnt"):
+        # What is shared anyway may belong to more privileged users, and could not be joined.
+        if Path(f"/proc/{pid}/ns/{kind}").samefile(f"/proc/self/ns/{kind}"):
+            continue
         descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             enter(descriptor)

@@ -1,12 +1,16 @@
 """Processes with files of their own, which this machine never sees."""
 
 import asyncio
+import ctypes
 import os
+import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from simcluster.kubelet import rooms
 from simcluster.kubelet.rooms import Mount, Room, try_out
 from simcluster.kubelet.spawner import Spawner, StartFailed
 
@@ -121,3 +125,53 @@ def test_trial_tells_why_it_fails_and_changes_nothing() -> None:
     assert try_out(fail) == "not here"
     assert try_out(lambda: None) is None
     assert Path.cwd() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_rooms_without_privilege() -> None:
+    """A user without any right has rooms, too, and processes beside others in them, by a user namespace."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("stage", "source"):
+            (Path(folder) / name).mkdir()
+            (Path(folder) / name).chmod(0o777)
+        (Path(folder) / "source/key").write_text("value\n")
+        Path(folder).chmod(0o777)
+        found = try_out(lambda: _live_without_privilege(folder))
+    if found is not None and found.startswith("user namespaces can not be had"):
+        pytest.skip(found)
+    assert found is None
+
+
+def _live_without_privilege(folder: str) -> None:
+    room = Room(stage=f"{folder}/stage", mounts=(Mount(f"{folder}/source", "/opt/x/y"),))
+
+    def furnished(wanted: Room, then: Callable[[], object]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                rooms.furnish(wanted, None)
+                then()
+            except BaseException:  # noqa: BLE001 -- it must not go on as the test
+                os._exit(1)
+            os._exit(0)
+        return pid
+
+    def announce() -> None:
+        os.write(is_ready, b"x")
+        signal.pause()
+
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    # A process that changes its user hides what it is, even from itself, until it says otherwise.
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+    rooms.own_mounts()
+    ready, is_ready = os.pipe()
+    first = furnished(room, announce)
+    os.close(is_ready)
+    assert os.read(ready, 1) == b"x"
+    second = furnished(Room(beside=first), Path("/opt/x/y/key").read_text)
+    code = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    assert code == 0, "the process beside sees something else"
