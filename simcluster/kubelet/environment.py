@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simcluster.kubelet.expansion import expand
-from simcluster.kubelet.quantities import divide
+from simcluster.schema.quantities import divide
 
 Object = dict[str, Any]
 # (resource, name) → the object in the pod's namespace, or None.

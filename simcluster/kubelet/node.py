@@ -21,8 +21,8 @@ from typing import Any
 from simcluster.controllers.metadata import uid_of
 from simcluster.errors import AlreadyExists, NotFound
 from simcluster.kubelet.host import Host
-from simcluster.kubelet.quantities import parse
 from simcluster.registry import format_time
+from simcluster.schema.quantities import parse
 
 Object = dict[str, Any]
 _PODS = "1000"

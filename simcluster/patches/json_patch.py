@@ -7,10 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from simcluster.errors import BadRequest, StatusError, TooLarge
+from simcluster.errors import BadRequest, StatusError
 from simcluster.schema.decoding import copy_json
 
 LONGEST = 10_000
+
+
+class TooManyOperations(StatusError):  # noqa: N818 - named as its fellows in `errors`
+    """413: more operations than a server does at once."""
+
+    code, reason = 413, "RequestEntityTooLarge"
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{LONGEST}, got {count}"
+        )
 
 
 class Inapplicable(StatusError):  # noqa: N818 - named as its fellows in `errors`
@@ -35,7 +47,7 @@ def apply_json_patch(target: Any, operations: Any) -> Any:
             "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
         )
     if len(operations) > LONGEST:
-        raise TooLarge(LONGEST)
+        raise TooManyOperations(len(operations))
     result = copy_json(target)
     for operation in operations:
         result = _apply(result, operation)

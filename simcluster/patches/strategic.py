@@ -37,7 +37,7 @@ def _merge_object(target: Json, patch: Json, type_: Type | None) -> Json:
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise BadRequest(f"Unexpected $patch: {directive!r}: allowed are delete, merge and replace")
+        raise StatusError(f"unknown patch type: {directive} in map: {show_go(patch)}", reason="")
     retained = patch.get(_RETAIN)
     merged = dict(target) if retained is None else {key: target[key] for key in target if key in retained}
     for key, value in patch.items():

@@ -34,7 +34,8 @@ def require_newest(kind: Resource, old: Object, given: Object) -> None:
     if not version:
         if not rules_of(kind.name).unconditional:
             fault = invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise Invalid(kind.qualified_kind, name, [fault])
+            # This one refusal names the resource in place of the kind.
+            raise Invalid(kind.name, name, [fault])
     elif not version.isdigit():
         text = f'strconv.ParseUint: parsing "{version}": invalid syntax'
         raise Invalid(kind.qualified_kind, name, [invalid("metadata.resourceVersion", version, text)])
@@ -47,11 +48,17 @@ def require_newest(kind: Resource, old: Object, given: Object) -> None:
         raise Conflict(kind.name, name, why)
 
 
-def require_same(kind: Resource, given: Object, namespace: str | None, name: str) -> None:
-    """Refuse an object that is not the one the request is about."""
-    said = given["metadata"].setdefault("name", name)
+def require_name(given: Object, name: str) -> None:
+    """Refuse an object that says another name than the URL."""
+    said = given.get("metadata", {}).get("name") or name
     if said != name:
         raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
+
+
+def require_same(kind: Resource, given: Object, namespace: str | None, name: str) -> None:
+    """Refuse an object that is not the one the request is about."""
+    given["metadata"].setdefault("name", name)
+    require_name(given, name)
     place(kind, namespace, given)
 
 

@@ -19,13 +19,13 @@ def prepare(job: Object, old: Object | None, _around: object) -> None:
     if old is not None or spec.get("manualSelector"):
         return
     uid, name = metadata["uid"], metadata.get("name", "")
-    marks = {"controller-uid": uid, "job-name": name, _UID: uid, _NAME: name}
+    marks = {_UID: uid, _NAME: name, "controller-uid": uid, "job-name": name}
     template = dict(spec["template"])
     template["metadata"] = dict(template.get("metadata", {}))
-    template["metadata"]["labels"] = template["metadata"].get("labels", {}) | marks
+    template["metadata"]["labels"] = dict(sorted((template["metadata"].get("labels", {}) | marks).items()))
     if metadata.get("labels", {}) == spec["template"].get("metadata", {}).get("labels", {}):
         # A Job without labels of its own is labelled like its pods.
         metadata["labels"] = dict(template["metadata"]["labels"])
     selector = dict(spec.get("selector", {}))
-    selector["matchLabels"] = selector.get("matchLabels", {}) | {_UID: uid}
+    selector["matchLabels"] = dict(sorted((selector.get("matchLabels", {}) | {_UID: uid}).items()))
     job["spec"] = {**spec, "template": template, "selector": selector}

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from simcluster.errors import Cause
 from simcluster.registry import (
+    access_rules,
+    data_rules,
     events,
     jobs,
     namespaces,
@@ -21,7 +23,10 @@ from simcluster.registry import (
     pods,
     priorities,
     services,
+    small_rules,
+    traffic_rules,
     volumes,
+    workload_rules,
     workloads,
 )
 from simcluster.store import Store
@@ -58,12 +63,14 @@ def _accept(_new: Object, _old: Object | None) -> list[Cause]:
 class Rules:
     """The rules of one kind.
 
-    `generation`: it counts changes of its spec. `unconditional`: a PUT without resourceVersion is taken.
+    `generation`: it has one, which counts changes of its spec if it is `counted`.
+    `unconditional`: a PUT without resourceVersion is taken.
     `prepare(new, old, around)` fills in, `find_faults(new, old)` refuses; `old` is None on creation.
     `prepare_status` fills in on a write to /status. `release` gives back what `prepare` took.
     """
 
     generation: bool = False
+    counted: bool = True
     unconditional: bool = True
     background: bool = True
     prepare: Callable[[Object, Object | None, Surroundings], None] = _leave
@@ -81,37 +88,51 @@ RULES: dict[str, Rules] = {
     "namespaces": Rules(prepare=namespaces.prepare),
     "deployments.apps": Rules(
         generation=True,
-        find_faults=workloads.find_faults,
+        find_faults=workload_rules.find_deployment_faults,
         metadata_from_status=frozenset({"annotations", "finalizers"}),
     ),
-    "replicasets.apps": Rules(generation=True, find_faults=workloads.find_faults),
-    "statefulsets.apps": Rules(generation=True, find_faults=workloads.find_faults),
+    "replicasets.apps": Rules(generation=True, find_faults=workload_rules.find_replica_set_faults),
+    "statefulsets.apps": Rules(generation=True, find_faults=workload_rules.find_stateful_set_faults),
     "daemonsets.apps": Rules(
-        generation=True, prepare=workloads.prepare_daemon_set, find_faults=workloads.find_faults
+        generation=True,
+        prepare=workloads.prepare_daemon_set,
+        find_faults=workload_rules.find_daemon_set_faults,
     ),
     "replicationcontrollers": _COUNTED,
-    "jobs.batch": Rules(generation=True, prepare=jobs.prepare),
-    "persistentvolumes": Rules(prepare=volumes.prepare),
-    "persistentvolumeclaims": Rules(prepare=volumes.prepare_claim),
+    "jobs.batch": Rules(generation=True, prepare=jobs.prepare, find_faults=workload_rules.find_job_faults),
+    "persistentvolumes": Rules(prepare=volumes.prepare, find_faults=small_rules.find_volume_faults),
+    "persistentvolumeclaims": Rules(prepare=volumes.prepare_claim, find_faults=small_rules.find_claim_faults),
     "podtemplates": _COUNTED,
     "deviceclasses.resource.k8s.io": _COUNTED,
     "resourceslices.resource.k8s.io": _COUNTED,
-    "ingresses.networking.k8s.io": Rules(generation=True, find_faults=workloads.find_ingress_faults),
-    "ingressclasses.networking.k8s.io": _COUNTED,
-    "networkpolicies.networking.k8s.io": _COUNTED,
-    "poddisruptionbudgets.policy": _COUNTED,
-    "priorityclasses.scheduling.k8s.io": Rules(generation=True, prepare=priorities.prepare),
-    "endpointslices.discovery.k8s.io": _COUNTED,
+    "ingresses.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_ingress_faults),
+    "ingressclasses.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_class_faults),
+    "networkpolicies.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_policy_faults),
+    "poddisruptionbudgets.policy": Rules(
+        generation=True, unconditional=False, find_faults=small_rules.find_budget_faults
+    ),
+    "priorityclasses.scheduling.k8s.io": Rules(
+        generation=True,
+        counted=False,
+        prepare=priorities.prepare,
+        find_faults=small_rules.find_priority_faults,
+    ),
+    "endpointslices.discovery.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_slice_faults),
+    "storageclasses.storage.k8s.io": Rules(find_faults=small_rules.find_storage_faults),
     "flowschemas.flowcontrol.apiserver.k8s.io": _COUNTED,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _COUNTED,
-    "rolebindings.rbac.authorization.k8s.io": Rules(find_faults=workloads.find_binding_faults),
-    "clusterrolebindings.rbac.authorization.k8s.io": Rules(find_faults=workloads.find_binding_faults),
-    "leases.coordination.k8s.io": Rules(unconditional=False),
-    "secrets": Rules(find_faults=workloads.find_data_faults),
-    "configmaps": Rules(find_faults=workloads.find_data_faults),
+    "roles.rbac.authorization.k8s.io": Rules(find_faults=access_rules.find_role_faults),
+    "clusterroles.rbac.authorization.k8s.io": Rules(find_faults=access_rules.find_cluster_role_faults),
+    "rolebindings.rbac.authorization.k8s.io": Rules(find_faults=access_rules.find_binding_faults),
+    "clusterrolebindings.rbac.authorization.k8s.io": Rules(
+        find_faults=access_rules.find_cluster_binding_faults
+    ),
+    "leases.coordination.k8s.io": Rules(unconditional=False, find_faults=small_rules.find_lease_faults),
+    "secrets": Rules(find_faults=data_rules.find_secret_faults),
+    "configmaps": Rules(find_faults=data_rules.find_config_map_faults),
     "events": Rules(find_faults=events.find_faults),
     "events.events.k8s.io": Rules(find_faults=events.find_view_faults),
-    "nodes": Rules(prepare=nodes.prepare),
+    "nodes": Rules(prepare=nodes.prepare, find_faults=small_rules.find_node_faults),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simcluster.errors import Cause, forbidden, invalid, required
@@ -37,6 +37,7 @@ LONGEST_BASE = 63 - GENERATED
 LONGEST_MANAGER = 128
 
 
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 complain_label = matcher(LABEL, LABEL_TEXT, 63)
 complain_dns_1035 = matcher(_DNS_1035, DNS_1035_TEXT, 63)
 
@@ -48,10 +49,15 @@ def complain_path_segment(name: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in name]
 
 
+def _complain_undotted(name: str) -> list[str]:
+    """Return what is wrong with a name that is one label."""
+    return ["must not contain dots"] if "." in name else complain_label(name)
+
+
 # Kinds whose names are not DNS subdomains.
 _RULES: dict[str, Callable[[str], list[str]]] = {
-    "namespaces": complain_label,
-    "services": complain_dns_1035,
+    "namespaces": _complain_undotted,
+    "services": _complain_undotted,
     "roles.rbac.authorization.k8s.io": complain_path_segment,
     "clusterroles.rbac.authorization.k8s.io": complain_path_segment,
     "rolebindings.rbac.authorization.k8s.io": complain_path_segment,
@@ -71,15 +77,36 @@ def find_faults(resource: str, metadata: Mapping[str, Any]) -> list[Cause]:
         found.append(required("metadata.name", "name or generateName is required"))
     found += find_label_faults(metadata.get("labels", {}), "metadata.labels")
     found += _find_annotation_faults(metadata.get("annotations", {}))
-    for index, owner in enumerate(metadata.get("ownerReferences", ())):
-        at = f"metadata.ownerReferences[{index}]"
-        texts = ("version must not be empty", *["must not be empty"] * 3)
-        wanted = zip(("apiVersion", "kind", "name", "uid"), texts, strict=True)
-        found += [
-            invalid(f"{at}.{key}", owner.get(key, ""), text) for key, text in wanted if not owner.get(key)
-        ]
-    for finalizer in metadata.get("finalizers", ()):
+    found += _find_owner_faults(metadata.get("ownerReferences", ()))
+    finalizers = metadata.get("finalizers", ())
+    for finalizer in finalizers:
         found += [invalid("metadata.finalizers", finalizer, text) for text in complain_key(finalizer)]
+    for index, finalizer in enumerate(finalizers):
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(invalid(f"metadata.finalizers[{index}]", finalizer, text))
+    return found
+
+
+def _find_owner_faults(owners: Sequence[Mapping[str, Any]]) -> list[Cause]:
+    at = "metadata.ownerReferences"
+    found: list[Cause] = []
+    for owner in owners:
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                text = "version must not be empty" if key == "apiVersion" else "must not be empty"
+                found.append(invalid(f"{at}.{key}", owner.get(key, ""), text))
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            found.append(invalid(at, owner, "/v1, Kind=Event is disallowed from being an owner"))
+    controllers = [
+        f"{each.get('kind', '')}/{each.get('name', '')}" for each in owners if each.get("controller")
+    ]
+    if len(controllers) > 1:
+        text = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{controllers[0]} and {controllers[1]}"
+        )
+        found.append(invalid(at, owners, text))
     return found
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from simcluster.errors import Cause, duplicate, forbidden, invalid, required, unsupported
+from simcluster.errors import Cause, forbidden, invalid, required
 from simcluster.registry import priorities
-from simcluster.registry.naming import complain_label
+from simcluster.registry.pod_specs import find_spec_faults
 from simcluster.store import Store
 
 Object = dict[str, Any]
@@ -15,8 +15,6 @@ Object = dict[str, Any]
 # What the admission plug-in DefaultTolerationSeconds adds.
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_S = 300
-_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
@@ -40,8 +38,13 @@ class _Around(Protocol):
 def prepare(pod: Object, old: Object | None, around: _Around) -> None:
     """Fill in what admission and the pod strategy fill in on creation."""
     if old is not None:
+        # What was tolerated by default can not be taken away.
+        _tolerate(pod["spec"])
         return
     spec = pod["spec"]
+    spec["terminationGracePeriodSeconds"] = max(spec["terminationGracePeriodSeconds"], 0) or (
+        1 if spec["terminationGracePeriodSeconds"] < 0 else 0
+    )
     spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = spec["serviceAccountName"]
     _tolerate(spec)
@@ -86,50 +89,11 @@ def classify(spec: Object) -> str:
 
 def find_faults(pod: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a pod, or with what an update wants to change of it."""
+    if old is not None:
+        return find_spec_faults(pod["spec"], "spec") + _find_changes(pod["spec"], old["spec"])
     found = find_spec_faults(pod["spec"], "spec")
-    return found if old is None else found + _find_changes(pod["spec"], old["spec"])
-
-
-def find_spec_faults(spec: Object, at: str) -> list[Cause]:
-    """Return what is wrong with the spec of a pod, or of a template, that stands at a field."""
-    found: list[Cause] = []
-    if not spec.get("containers"):
-        found.append(required(f"{at}.containers"))
-    seen: set[str] = set()
-    for kind in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(kind, ())):
-            found += _find_container_faults(container, f"{at}.{kind}[{index}]", seen)
-    if spec["restartPolicy"] not in _RESTART_POLICIES:
-        found.append(unsupported(f"{at}.restartPolicy", spec["restartPolicy"], _RESTART_POLICIES))
-    grace = spec["terminationGracePeriodSeconds"]
-    if grace < 0:
-        found.append(
-            invalid(f"{at}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0")
-        )
-    return found
-
-
-def _find_container_faults(container: Object, at: str, seen: set[str]) -> list[Cause]:
-    found: list[Cause] = []
-    name = container.get("name", "")
-    if not name:
-        found.append(required(f"{at}.name"))
-    elif name in seen:
-        found.append(duplicate(f"{at}.name", name))
-    else:
-        found += [invalid(f"{at}.name", name, text) for text in complain_label(name)]
-    seen.add(name)
-    if not container.get("image"):
-        found.append(required(f"{at}.image"))
-    policy = container.get("imagePullPolicy", "IfNotPresent")
-    if policy not in _PULL_POLICIES:
-        found.append(unsupported(f"{at}.imagePullPolicy", policy, _PULL_POLICIES))
-    for index, port in enumerate(container.get("ports", ())):
-        if not 1 <= port.get("containerPort", 0) <= 65535:
-            where = f"{at}.ports[{index}].containerPort"
-            fault = "must be between 1 and 65535, inclusive"
-            missing = port.get("containerPort", 0) == 0
-            found.append(required(where) if missing else invalid(where, port["containerPort"], fault))
+    if pod["spec"].get("ephemeralContainers"):
+        found.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     return found
 
 
@@ -140,7 +104,18 @@ def _find_changes(new: Object, old: Object) -> list[Cause]:
     if any(each not in gates for each in new.get("schedulingGates", [])):
         text = "field is immutable: only deletion is allowed, but found new scheduling gates"
         return [forbidden("spec.schedulingGates", text)]
-    return [] if _immutable(new) == _immutable(old) else [forbidden("spec", _MUTABLE)]
+    for kind in ("containers", "initContainers"):
+        if len(new.get(kind, ())) != len(old.get(kind, ())):
+            return [forbidden(f"spec.{kind}", "pod updates may not add or remove containers")]
+    found: list[Cause] = []
+    for index, container in enumerate(new["containers"]):
+        # That an image is missing is found twice, as on a real server.
+        found += [] if container.get("image") else [required(f"spec.containers[{index}].image")]
+    deadline, before = new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")
+    if before is not None and deadline is not None and deadline > before:
+        text = "must be less than or equal to previous value"
+        return [*found, invalid("spec.activeDeadlineSeconds", deadline, text)]
+    return found if _immutable(new) == _immutable(old) else [*found, forbidden("spec", _MUTABLE)]
 
 
 def _immutable(spec: Object) -> Object:

@@ -94,7 +94,11 @@ def _check_identity(kind: Resource, obj: Object) -> None:
     said, version = obj.get("kind", ""), obj.get("apiVersion", "")
     if said in ("", kind.kind) and version in ("", kind.api_version):
         return
+    prefix = f'{said} in version "{version}" cannot be handled as a {kind.kind}: '
+    if said != kind.kind and version == kind.api_version:
+        shown = version.rpartition("/")[2]
+        inner = "core" if not kind.group else kind.group.partition(".")[0]
+        raise BadRequest(f"{prefix}converting ({shown}.{said}) to ({inner}.{kind.kind}): unknown conversion")
     raise BadRequest(
-        f"the API version in the data ({version}) and kind ({said}) do not match the expected API version "
-        f"({kind.api_version}) and kind ({kind.kind})"
+        f'{prefix}no kind "{said}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
     )

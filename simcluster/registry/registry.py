@@ -160,10 +160,12 @@ class Registry:
         self._begin(kind, new)
         options.admit(new, None)
         self._check(kind, new, None)
-        if options.dry_run:
-            return new
         if resource == "services":
             services.allocate(new, None, self)
+        if options.dry_run:
+            if resource == "services":
+                services.release(new, self)
+            return new
         return self.store.put(key, new).object
 
     def update(
@@ -185,6 +187,7 @@ class Registry:
         old = self.get(resource, namespace, name)
         if subresource == "scale":
             scale = read_scale(self._scale_type(), obj, options)
+            identity.require_name(scale, name)
             given = rescale(old, scale)
             self._track(kind, old, given, subresource, options)
             return show_scale(self._replace(kind, old, given, None, options))
@@ -325,7 +328,7 @@ class Registry:
         rules = rules_of(kind.name)
         if subresource is None:
             rules.prepare(new, old, self)
-            if rules.generation and _spec_of(new) != _spec_of(old):
+            if rules.generation and rules.counted and _spec_of(new) != _spec_of(old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
         self._check(kind, new, old, subresource)

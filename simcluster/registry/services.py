@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from simcluster.errors import Cause, Invalid, duplicate, invalid, required, unsupported
-from simcluster.registry import node_ports
+from simcluster.errors import Cause, Invalid, invalid
+from simcluster.registry import node_ports, service_rules
 from simcluster.store import Store
 
 Object = dict[str, Any]
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_AFFINITIES = ("ClientIP", "None")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 class Addresses(Protocol):
@@ -38,8 +35,9 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
     """Give a Service its cluster IP: the one it asks for, the one it has, a new one, or none if headless."""
     spec = service["spec"]
     if spec["type"] == "ExternalName":
-        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            spec.pop(key, None)
+        if old is not None and old["spec"]["type"] != "ExternalName":
+            for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                spec.pop(key, None)
         return
     before = {} if old is None else old["spec"]
     node_ports.prepare(spec, before)
@@ -84,38 +82,12 @@ def release(service: Object, around: _Around) -> None:
 
 def find_faults(service: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a Service, or with what an update wants to change of it."""
-    spec = service["spec"]
-    found = _find_port_faults(spec) + node_ports.find_faults(spec)
-    if spec["type"] not in _TYPES:
-        found.append(unsupported("spec.type", spec["type"], _TYPES))
-    if spec["sessionAffinity"] not in _AFFINITIES:
-        found.append(unsupported("spec.sessionAffinity", spec["sessionAffinity"], _AFFINITIES))
-    if old is not None and spec["type"] != "ExternalName" and old["spec"]["type"] != "ExternalName":
-        before = old["spec"].get("clusterIP")
-        if before and spec.get("clusterIP") != before:
-            found.append(
-                invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set")
-            )
-    return found
+    found = service_rules.find_faults(service["spec"]) + node_ports.find_faults(service["spec"])
+    return found if old is None else found + _find_changes(service["spec"], old["spec"])
 
 
-def _find_port_faults(spec: Object) -> list[Cause]:
-    ports = spec.get("ports", [])
-    found: list[Cause] = []
-    if not ports and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
-        found.append(required("spec.ports"))
-    seen: set[str] = set()
-    for index, port in enumerate(ports):
-        at = f"spec.ports[{index}]"
-        name = port.get("name", "")
-        if len(ports) > 1 and not name:
-            found.append(required(f"{at}.name"))
-        elif name in seen:
-            found.append(duplicate(f"{at}.name", name))
-        if name:
-            seen.add(name)
-        if not 1 <= port["port"] <= 65535:
-            found.append(invalid(f"{at}.port", port["port"], "must be between 1 and 65535, inclusive"))
-        if port["protocol"] not in _PROTOCOLS:
-            found.append(unsupported(f"{at}.protocol", port["protocol"], _PROTOCOLS))
-    return found
+def _find_changes(spec: Object, old: Object) -> list[Cause]:
+    before = old.get("clusterIP")
+    if "ExternalName" in (spec["type"], old["type"]) or not before or spec.get("clusterIP") == before:
+        return []
+    return [invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set")]

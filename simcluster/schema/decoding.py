@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcluster.errors import BadRequest
-from simcluster.schema import base64_text
+from simcluster.schema import base64_text, quantities
 from simcluster.schema.defaulting import CONDITIONAL
 from simcluster.schema.defaults import KEPT_EMPTY, STATIC
 from simcluster.schema.types import Field, Form, Type
@@ -23,7 +23,7 @@ from simcluster.schema.zeros import INSTANTS, ZEROS
 # Where a value is: (path of its parent, its own segment, the type that it is a field of), or None at the top.
 Path = tuple[Any, str, Type | None] | None
 
-_QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")
+_QUANTITY = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 _FIRST = ("kind", "apiVersion", "metadata")
 
@@ -205,12 +205,13 @@ def _time(type_: Type, value: Any, path: Path, _report: Report) -> Any:
 
 def _quantity(type_: Type, value: Any, path: Path, _report: Report) -> Any:
     if value.__class__ is int or value.__class__ is float:
-        return str(value)
+        value = str(value)
     if value.__class__ is not str:
         raise _wrong(type_, value, path)
-    if _QUANTITY.match(value) is None:
-        raise Malformed(f"quantities must match the regular expression '{_QUANTITY.pattern}'")
-    return value
+    try:
+        return quantities.shorten(value)
+    except ValueError as error:
+        raise Malformed(f"quantities must match the regular expression '{_QUANTITY}'") from error
 
 
 def _int_or_string(type_: Type, value: Any, path: Path, _report: Report) -> Any:

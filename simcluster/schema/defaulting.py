@@ -115,6 +115,16 @@ def _secret(secret: Json) -> None:
         secret["data"] = secret.get("data", {}) | encoded
 
 
+def _node_spec(spec: Json) -> None:
+    if "podCIDR" in spec:
+        spec.setdefault("podCIDRs", [spec["podCIDR"]])
+
+
+def _node_status(status: Json) -> None:
+    if "capacity" in status:
+        status.setdefault("allocatable", dict(status["capacity"]))
+
+
 def _replication_controller(controller: Json) -> None:
     """Select what the template makes, and be labelled like it."""
     spec = controller.get("spec", {})
@@ -206,6 +216,8 @@ CONDITIONAL: dict[str, Callable[[Json], None]] = {
     _CORE + "ServicePort": _service_port,
     _CORE + "ServiceSpec": _service_spec,
     _CORE + "Volume": _volume,
+    _CORE + "NodeSpec": _node_spec,
+    _CORE + "NodeStatus": _node_status,
     _CORE + "ImageVolumeSource": _image_volume,
     _CORE + "ReplicationController": _replication_controller,
     _CORE + "LimitRangeItem": _limit_range_item,

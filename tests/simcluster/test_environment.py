@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simcluster.kubelet.environment import ConfigProblem, Surroundings, make_command, make_environment
 from simcluster.kubelet.expansion import expand
 from simcluster.kubelet.images import BindingError, Images, normalize, parse_binding
-from simcluster.kubelet.quantities import divide, parse
+from simcluster.schema.quantities import divide, parse
 
 POD: dict[str, Any] = {
     "metadata": {

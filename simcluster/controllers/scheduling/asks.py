@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from simcluster.kubelet.quantities import parse
+from simcluster.schema.quantities import parse
 from simcluster.selectors import Requirement, from_label_selector
 
 Object = Mapping[str, Any]

@@ -86,9 +86,17 @@ _PROTECTIONS = (
 _ECHO = re.compile(r'(patch: )?Invalid value: "\{.*\}": ', re.DOTALL)
 
 
+# An object that Go shows with the names of its own fields, and what changed of a spec as a diff of such.
+_GO = re.compile(r'(Invalid|Unsupported|Duplicate) value: (\{"[A-Z].*?\}|\{"labels".*?\})(: |$|,)', re.DOTALL)
+
+
+_DIFFERENCE = re.compile(r"\n(@@.*)?\]?$", re.DOTALL)
+
+
 def _drop(value: Any) -> Any:
     if isinstance(value, str):
-        return _ECHO.sub("patch: Invalid value: PATCHED: ", value)
+        value = _ECHO.sub("patch: Invalid value: PATCHED: ", value)
+        return _DIFFERENCE.sub("", _GO.sub(r"\1 value: GO\3", value))
     if isinstance(value, list):
         return [_drop(each) for each in value]
     if not isinstance(value, dict):
