@@ -120,7 +120,7 @@ def _find_changes(new: Object, old: Object) -> list[Cause]:
 
 def _immutable(spec: Object) -> Object:
     """Return what of a spec may not change."""
-    free = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates"}
+    free = {"activeDeadlineSeconds", "tolerations", "schedulingGates"}
     kept = {key: value for key, value in spec.items() if key not in free}
     for kind in ("containers", "initContainers"):
         if kind in kept:

@@ -23,7 +23,9 @@ def read(kind: Resource, obj: Any, options: WriteOptions, *, beside: Object | No
     taken as it is. A controller that writes a status does not have the spec read again.
     """
     if not isinstance(obj, dict):
-        raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
+        why = ": couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"
+        shown = why if obj is None else ""
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind}){shown}")
     _check_identity(kind, obj)
     sent = _managed_by(obj)
     if sent is not None:
