@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from simcluster.errors import Cause, Invalid, StatusError, forbidden, invalid
+from simcluster.errors import Invalid, StatusError, invalid
 from simcluster.store import Store
 
 Object = dict[str, Any]
@@ -61,15 +61,6 @@ def allocate(service: Object, store: Store) -> None:
         if not port.get("nodePort"):
             port["nodePort"] = _choose(held)
             held.add(port["nodePort"])
-
-
-def find_faults(spec: Object) -> list[Cause]:
-    """Return what is wrong with the node ports of a Service whose type has none."""
-    if spec["type"] != "ClusterIP":
-        return []
-    text = "may not be used when `type` is 'ClusterIP'"
-    ports = enumerate(spec.get("ports", ()))
-    return [forbidden(f"spec.ports[{index}].nodePort", text) for index, port in ports if port.get("nodePort")]
 
 
 def _complain(wanted: int, *, is_held: bool) -> str:

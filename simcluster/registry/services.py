@@ -41,6 +41,7 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
         return
     before = {} if old is None else old["spec"]
     node_ports.prepare(spec, before)
+    _drop_of_type(spec, before)
     if not spec.get("clusterIP"):
         kept = before.get("clusterIP")
         if kept:
@@ -49,6 +50,20 @@ def prepare(service: Object, old: Object | None, _around: object) -> None:
     spec.setdefault("ipFamilyPolicy", before.get("ipFamilyPolicy", "SingleStack"))
     if spec.get("clusterIP"):
         spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+# Fields that only these types have.
+_OF_TYPES = {
+    "externalTrafficPolicy": ("NodePort", "LoadBalancer"),
+    "allocateLoadBalancerNodePorts": ("LoadBalancer",),
+}
+
+
+def _drop_of_type(spec: Object, before: Object) -> None:
+    """Drop what came with the type that a Service had, unless the writer changed it."""
+    for key, types in _OF_TYPES.items():
+        if spec["type"] not in types and key in before and spec.get(key) == before[key]:
+            spec.pop(key, None)
 
 
 def allocate(service: Object, old: Object | None, around: _Around) -> None:
@@ -82,7 +97,7 @@ def release(service: Object, around: _Around) -> None:
 
 def find_faults(service: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with a Service, or with what an update wants to change of it."""
-    found = service_rules.find_faults(service["spec"]) + node_ports.find_faults(service["spec"])
+    found = service_rules.find_faults(service["spec"])
     return found if old is None else found + _find_changes(service["spec"], old["spec"])
 
 

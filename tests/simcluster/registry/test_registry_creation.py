@@ -97,7 +97,7 @@ def test_a_new_object_has_no_revision(registry: Registry) -> None:
 
 def test_an_object_of_another_kind_is_refused(registry: Registry) -> None:
     """The text names both kinds."""
-    with pytest.raises(BadRequest, match='^Pod in version "v1" cannot be handled as a Deployment: '):
+    with pytest.raises(BadRequest, match=r"^Pod in version .v1. cannot be handled as a Deployment: "):
         registry.create(DEPLOYMENTS, "default", {"kind": "Pod", "apiVersion": "v1", **deployment()})
 
 
