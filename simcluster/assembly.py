@@ -174,7 +174,10 @@ def _make_fleet(
         place=network.place(0, max(1, settings.nodes)),
         images=settings.images,
         directory=pods,
-        endpoint=server.pod_endpoint,
+        endpoint={
+            "url": "https://{}:{}".format(*server.pod_address),
+            "authority": server.authority.certificate,
+        },
         api=server.pod_address,
         tokens=server.issuer,
         capacity=share_capacity(measure_capacity(pods), max(1, settings.nodes)),

@@ -127,12 +127,6 @@ class ApiServer:
         return (self.host, self.port) if self._entrance is None else self._entrance.service
 
     @property
-    def pod_endpoint(self) -> kubeconfigs.Endpoint:
-        """The same as in a kubeconfig."""
-        host, port = self.pod_address
-        return {"url": f"https://{host}:{port}", "authority": self.authority.certificate}
-
-    @property
     def owner_endpoint(self) -> kubeconfigs.Endpoint:
         """The door that no fault shuts, and behind which no fault holds."""
         return self.endpoint | {
