@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
 from simcluster.errors import Cause, invalid, required, unsupported
 from simcluster.labels import complain_key, complain_subdomain
 from simcluster.registry import checks, containers, placement, pod_volumes
@@ -27,8 +29,25 @@ _LARGEST = 2**31 - 1
 _SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
 
 
+# Specs in which nothing was wrong: the pods of one template are looked at once.
+_MOST_KNOWN = 1_000
+_known: set[bytes] = set()
+
+
 def find_spec_faults(spec: Object, at: str) -> list[Cause]:
     """Return what is wrong with the spec of a pod, or of a template, that stands at a field."""
+    encoded = orjson.dumps(spec)
+    if encoded in _known:
+        return []
+    found = _find_all(spec, at)
+    if not found:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known.add(encoded)
+    return found
+
+
+def _find_all(spec: Object, at: str) -> list[Cause]:
     found = pod_volumes.find_faults(spec.get("volumes", []), f"{at}.volumes")
     found += containers.find_faults(spec, at)
     found += checks.find_choice(spec["restartPolicy"], _RESTART_POLICIES, f"{at}.restartPolicy")
