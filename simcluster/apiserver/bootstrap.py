@@ -5,8 +5,10 @@ The rule it keeps: they are made through the registry like any other, and only w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from importlib import resources as package_files
 from typing import Any
+
+import orjson
 
 from simcluster.errors import AlreadyExists
 from simcluster.registry import Registry
@@ -15,95 +17,8 @@ from simcluster.registry.priorities import CLASSES
 Object = dict[str, Any]
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _RBAC = "rbac.authorization.k8s.io"
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-# What the roles for users of a namespace cover, by group.
-_CONTENT: Mapping[str, list[str]] = {
-    "": [
-        "configmaps",
-        "endpoints",
-        "events",
-        "persistentvolumeclaims",
-        "pods",
-        "pods/log",
-        "pods/status",
-        "replicationcontrollers",
-        "replicationcontrollers/scale",
-        "serviceaccounts",
-        "services",
-        "services/status",
-    ],
-    "apps": [
-        "controllerrevisions",
-        "daemonsets",
-        "deployments",
-        "deployments/scale",
-        "replicasets",
-        "replicasets/scale",
-        "statefulsets",
-        "statefulsets/scale",
-    ],
-    "batch": ["jobs"],
-    "discovery.k8s.io": ["endpointslices"],
-    "networking.k8s.io": ["ingresses", "networkpolicies"],
-    "policy": ["poddisruptionbudgets"],
-}
-_SENSITIVE = ["secrets", "pods/exec", "pods/eviction", "serviceaccounts/token"]
-_OPEN_PATHS = [
-    "/api",
-    "/api/*",
-    "/apis",
-    "/apis/*",
-    "/healthz",
-    "/livez",
-    "/openapi",
-    "/openapi/*",
-    "/readyz",
-]
-_OPEN_PATHS += ["/version", "/version/"]
-
-
-def _rules(verbs: list[str], *, sensitive: bool) -> list[Object]:
-    rules: list[Object] = [
-        {"apiGroups": [group], "resources": resources, "verbs": verbs}
-        for group, resources in _CONTENT.items()
-    ]
-    if sensitive:
-        rules.append({"apiGroups": [""], "resources": _SENSITIVE, "verbs": verbs})
-    return rules
-
-
-def _cluster_roles() -> Mapping[str, list[Object]]:
-    everything = [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-        {"nonResourceURLs": ["*"], "verbs": ["*"]},
-    ]
-    own_rights = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-    both = [*_READ, *_WRITE]
-    roles = {"apiGroups": [_RBAC], "resources": ["roles", "rolebindings"], "verbs": both}
-    namespaces = {"apiGroups": [""], "resources": ["namespaces"], "verbs": _READ}
-    return {
-        "cluster-admin": everything,
-        "admin": [*_rules(both, sensitive=True), namespaces, roles],
-        "edit": [*_rules(both, sensitive=True), namespaces],
-        "view": [*_rules(_READ, sensitive=False), namespaces],
-        "system:discovery": [{"nonResourceURLs": _OPEN_PATHS, "verbs": ["get"]}],
-        "system:basic-user": [
-            {"apiGroups": ["authorization.k8s.io"], "resources": own_rights, "verbs": ["create"]},
-            {
-                "apiGroups": ["authentication.k8s.io"],
-                "resources": ["selfsubjectreviews"],
-                "verbs": ["create"],
-            },
-        ],
-    }
-
-
-_BINDINGS = {
-    "cluster-admin": "system:masters",
-    "system:discovery": "system:authenticated",
-    "system:basic-user": "system:authenticated",
-}
+_MARKED = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_UPDATED = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
 
 
 _PRIORITIES = {
@@ -124,17 +39,27 @@ def create_bootstrap_objects(registry: Registry) -> None:
         _create(registry, "namespaces", None, {"metadata": {"name": name}})
     for name, (value, text) in _PRIORITIES.items():
         _create(registry, CLASSES, None, {"metadata": {"name": name}, "value": value, "description": text})
-    marked = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-    for name, rules in _cluster_roles().items():
-        metadata = {"name": name, "labels": marked}
-        _create(registry, f"clusterroles.{_RBAC}", None, {"metadata": metadata, "rules": rules})
-    for role, group in _BINDINGS.items():
-        binding = {
-            "metadata": {"name": role, "labels": marked},
-            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
-            "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": group}],
+    _create_roles(registry)
+
+
+def _create_roles(registry: Registry) -> None:
+    """Create the ClusterRoles and bindings that kube-apiserver v1.36.3 has, but those of its controllers."""
+    found = orjson.loads((package_files.files("simcluster.apiserver") / "roles.json").read_bytes())
+    for name, role in found["clusterRoles"].items():
+        labels = _MARKED | role.pop("labels", {})
+        metadata = {"name": name, "labels": labels, "annotations": _UPDATED}
+        _create(registry, f"clusterroles.{_RBAC}", None, {"metadata": metadata} | role)
+    for name, binding in found["clusterRoleBindings"].items():
+        groups = [
+            each if each["kind"] == "ServiceAccount" else each | {"apiGroup": _RBAC}
+            for each in binding["subjects"]
+        ]
+        made = {
+            "metadata": {"name": name, "labels": _MARKED, "annotations": _UPDATED},
+            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": binding["role"]},
+            "subjects": groups,
         }
-        _create(registry, f"clusterrolebindings.{_RBAC}", None, binding)
+        _create(registry, f"clusterrolebindings.{_RBAC}", None, made)
 
 
 def publish(registry: Registry, address: str, port: int) -> None:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from simcluster.controllers.aggregation import ClusterRoles
 from simcluster.controllers.daemonset import DaemonSets
 from simcluster.controllers.deployment import Deployments
 from simcluster.controllers.disruption import Disruptions
@@ -114,6 +115,7 @@ def start(
         TaintEviction(context, pods_by_node).loop,
         PodCollector(context, pods_by_node).loop,
         ServiceAccounts(context, ca_certificate=ca_certificate).loop,
+        ClusterRoles(context).loop,
         Namespaces(context, resources=[each.name for each in stored if each.namespaced]).loop,
         GarbageCollector(context, resources=collected).loop,
     ]

@@ -298,3 +298,17 @@ def test_logs_of_one_who_waits_and_of_one_who_was(kubectl: Kubectl) -> None:
     assert kubectl("logs", "twice", "--since=1h", "--tail=2").count("\n") == 2
     missing = kubectl.run("logs", "echo-not-there")
     assert b'pods "echo-not-there" not found' in missing.stderr
+
+
+def test_the_roles_for_users_of_a_namespace_are_those_of_a_real_cluster(kubectl: Kubectl) -> None:
+    """view, edit and admin, gathered from their parts; one of one's own joins in by its label; kubectl --as."""
+    kubectl("create", "rolebinding", "viewer", "--clusterrole=view", "--user=ann")
+    kubectl("create", "clusterrole", "deep", "--verb=get", "--resource=secrets")
+    asked = ["auth", "can-i", "--as=ann", "get"]
+
+    assert kubectl(*asked, "pods").strip() == "yes"
+    assert kubectl.run(*asked, "secrets").stdout.strip() == b"no"
+    kubectl("label", "clusterrole", "deep", "rbac.authorization.k8s.io/aggregate-to-view=true")
+    kubectl("wait", '--for=jsonpath={.rules[?(@.resources[0]=="secrets")].verbs[0]}=get', "clusterrole/view")
+    assert kubectl(*asked, "secrets").strip() == "yes"
+    kubectl("delete", "clusterrole/deep", "rolebinding/viewer")
