@@ -67,7 +67,9 @@ async def run(action: Object, target: Target, timeout_s: float) -> Outcome:
     except TimeoutError:
         text = f"{_describe(action)}: context deadline exceeded after {timeout_s:g} s"
         return Outcome(is_success=False, message=text)
-    except (OSError, ValueError) as failure:
+    except OSError as failure:
+        return Outcome(is_success=False, message=str(failure))
+    except ValueError as failure:
         return Outcome(is_success=False, message=f"{_describe(action)}: {failure}")
     return Outcome(is_success=False, message="missing probe handler")
 
@@ -105,19 +107,28 @@ async def _run_command(command: list[str], target: Target, timeout_s: float) -> 
         status, output = await target.execute(command, timeout_s)
     except TimeoutError:
         return Outcome(
-            is_success=False, message=f'command "{" ".join(command)}" timed out after {timeout_s:g} s'
+            is_success=False,
+            message=f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s',
         )
     if status == 0:
         return Outcome(is_success=True)
     shown = output[-_SHOWN_BYTES:]
-    return Outcome(is_success=False, message=shown if shown else f"command exited with {status}")
+    return Outcome(is_success=False, message=shown)
 
 
 async def _connect(check: Object, target: Target) -> Outcome:
     host = check.get("host")
-    _, writer = await asyncio.open_connection(host if host else target.pod_ip, target.port(check["port"]))
+    _, writer = await _dial(host if host else target.pod_ip, target.port(check["port"]))
     writer.close()
     return Outcome(is_success=True)
+
+
+async def _dial(host: str, port: int, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect; a refusal is worded as Go words it."""
+    try:
+        return await asyncio.open_connection(host, port, **options)
+    except ConnectionRefusedError as error:
+        raise OSError(f"dial tcp {host}:{port}: connect: connection refused") from error
 
 
 async def _get(check: Object, target: Target) -> Outcome:
@@ -133,7 +144,11 @@ async def _get(check: Object, target: Target) -> Outcome:
     sent |= {each["name"]: each["value"] for each in check.get("httpHeaders") or ()}
     sent["Connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if "\n" not in name + value)
-    reader, writer = await asyncio.open_connection(address, port, ssl=tls, limit=_HEADER_BYTES)
+    try:
+        reader, writer = await _dial(address, port, ssl=tls, limit=_HEADER_BYTES)
+    except OSError as failure:
+        scheme = "http" if tls is None else "https"
+        raise OSError(f'Get "{scheme}://{address}:{port}{path}": {failure}') from failure
     try:
         writer.write(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
         code = _read_code(await reader.readline())

@@ -8,7 +8,7 @@ is; conditions that others wrote (PodScheduled) stay, and a condition keeps its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +133,9 @@ def _make_conditions(
     )
     ready = _judge_containers(init, main, phase)
     values["Ready"] = values["ContainersReady"] = ready
-    if ready[0] and not _gates_are_open(pod):
-        values["Ready"] = (False, "ReadinessGatesNotReady", "the pod's readiness gates are not all True")
+    closed = list(_explain_gates(pod))
+    if ready[0] and closed:
+        values["Ready"] = (False, "ReadinessGatesNotReady", ", ".join(closed))
     before = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
     generation = pod["metadata"].get("generation", 1)
     made = [_show_condition(kind, value, before.get(kind), generation, now) for kind, value in values.items()]
@@ -155,10 +156,15 @@ def _judge_containers(
     return True, "", ""
 
 
-def _gates_are_open(pod: Object) -> bool:
+def _explain_gates(pod: Object) -> Iterator[str]:
+    """Why the pod is not ready by its gates, a text for each that is not open."""
     conditions = {each["type"]: each["status"] for each in (pod.get("status") or {}).get("conditions") or ()}
-    gates = pod["spec"].get("readinessGates") or ()
-    return all(conditions.get(gate["conditionType"]) == "True" for gate in gates)
+    for gate in pod["spec"].get("readinessGates") or ():
+        name = gate["conditionType"]
+        if name not in conditions:
+            yield f'corresponding condition of pod readiness gate "{name}" does not exist.'
+        elif conditions[name] != "True":
+            yield f'the status of pod readiness gate "{name}" is not "True", but {conditions[name]}'
 
 
 def _list(word: str, names: Sequence[str]) -> str:

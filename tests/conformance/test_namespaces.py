@@ -9,7 +9,8 @@ from rig.room import PREFIX, Room, new_name
 def empty(api, choice):
     """A namespace to be deleted by its case."""
     name = new_name(PREFIX.rstrip("-"))
-    assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).ok
+    labels = {"made-for": "conformance"}
+    assert api.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}}).ok
     yield Room(api, name, choice.image)
     api.delete(f"/api/v1/namespaces/{name}")
 
