@@ -10,6 +10,7 @@ It does not know what the processes are for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -28,6 +29,9 @@ from simcluster.kubelet.rooms import Room
 
 _LOG = logging.getLogger(__name__)
 _PYTHONS = frozenset({"python", "python3", sys.executable})
+
+
+_ABSENT = 'exec: "{0}": stat {0}: no such file or directory'
 
 
 class StartFailed(Exception):  # noqa: N818 -- named for what happened, as Kubernetes' own StartError
@@ -106,8 +110,8 @@ def resolve(
         name if "/" not in name else str(cwd / name), path=environment.get("PATH", os.defpath)
     )
     if found is None:
-        where = "stat {0}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-        raise StartFailed(f'exec: "{name}": {where.format(name)}')
+        text = _ABSENT if "/" in name else 'exec: "{0}": executable file not found in $PATH'
+        raise StartFailed(text.format(name))
     return [found, *argv[1:]]
 
 
@@ -184,7 +188,12 @@ class Spawner:
         passed = streams if network is None else (*streams, network)
         self._descriptors[child.number] = tuple(os.dup(each) for each in passed)
         self.request(request)
-        await asyncio.shield(child.started)
+        try:
+            await asyncio.shield(child.started)
+        except StartFailed as failure:
+            if str(failure).endswith(os.strerror(errno.ENOENT)) and "mount" not in str(failure):
+                raise StartFailed(_ABSENT.format(argv[0])) from failure
+            raise
         return child
 
     def _add_child(self) -> Child:
