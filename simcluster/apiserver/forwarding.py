@@ -140,10 +140,9 @@ async def _serve_channels(channels: Channels, forwarder: Forwarder, ports: Seque
     both: set[asyncio.Future[Any]] = {listener, carriers}
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if carriers.done():
+        if carriers.done() and carriers.exception() is None:
             listener.cancel()
             await asyncio.wait({listener})
-            await carriers
             await channels.close()
     finally:
         await _end(listener, carriers)
@@ -163,7 +162,8 @@ async def _serve_port(channels: Channels, forwarder: Forwarder, port: int, index
     try:
         await forwarder.carry(port, inbox, send)
     except _Broken as broken:
-        await channels.send(2 * index + 1, str(broken).encode())
+        with contextlib.suppress(ConnectionError):
+            await channels.send(2 * index + 1, str(broken).encode())
 
 
 async def _end(*tasks: asyncio.Future[Any]) -> None:

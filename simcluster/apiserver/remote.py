@@ -52,7 +52,7 @@ async def converse(
     speaker = asyncio.create_task(_speak(channels, execution, wanted))
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
-        if speaker.done():
+        if speaker.done() and speaker.exception() is None:
             # Nobody else may read while the connection is closed in order.
             listener.cancel()
             await asyncio.wait({listener})
@@ -75,11 +75,13 @@ async def tell(channels: Channels, wanted: Wanted, status: Object) -> None:
 
 
 async def _conclude(channels: Channels, status: Object) -> None:
-    if channels.protocol in (V5, V4, V4_TEXT):
-        await channels.send(_ERROR, orjson.dumps(status))
-    elif status["status"] != "Success":
-        await channels.send(_ERROR, str(status["message"]).encode())
-    await channels.close()
+    """Say how it ended; a client that has gone does not want to know."""
+    with contextlib.suppress(ConnectionError):
+        if channels.protocol in (V5, V4, V4_TEXT):
+            await channels.send(_ERROR, orjson.dumps(status))
+        elif status["status"] != "Success":
+            await channels.send(_ERROR, str(status["message"]).encode())
+        await channels.close()
 
 
 async def _listen(channels: Channels, execution: Execution, wanted: Wanted) -> None:
