@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import simulation
+from benchmarks import balancer, simulation
 from benchmarks.clusters import find_peers
 from benchmarks.results import Figure, render
 
@@ -21,6 +21,8 @@ _MEASURES = {
     "lists": simulation.measure_lists,
     "watchers": simulation.measure_watchers,
     "greeters": simulation.measure_greeters,
+    "calls": balancer.measure_calls,
+    "members": balancer.measure_members,
 }
 _RESULTS = Path(__file__).parent / "results.md"
 
