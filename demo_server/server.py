@@ -1,10 +1,11 @@
 """The Greeter server: `helloworld.Greeter/SayHello`, gRPC health and reflection, and a graceful stop.
 
-The rule it keeps: after SIGTERM, health says NOT_SERVING, no new call is taken, calls in flight have the grace period
-to end, and the exit code is 0. It does not delay its stop to hide the race between endpoint removal and SIGTERM: that
-race is measured.
+The rule it keeps: after SIGTERM it is a lame duck for a while: health says NOT_SERVING, and every call is still answered,
+so that clients which hear of its end in that time lose nothing. Then no new call is taken, calls in flight have the
+grace period to end, and the exit code is 0. What takes it off the endpoints is the deletion of its pod, not this server;
+health is for clients that go by that, and changes the endpoint's `serving` only after three failed probes.
 
-What gRPC's server does with the rest: a new connection is refused (UNAVAILABLE); a call that arrives on an open
+What gRPC's server does with those that still have not heard: a new connection is refused (UNAVAILABLE); a call that arrives on an open
 connection before the client has read GOAWAY ends as CANCELLED; a stream that never ends by itself (a health watch)
 holds the stop until the grace period is over.
 """
@@ -36,6 +37,10 @@ GRACE_S = 20.0
 """Less than Kubernetes' default terminationGracePeriodSeconds of 30, so that the stop is ours and not a
 SIGKILL.
 """
+LAME_DUCK_S = 2.0
+"""Endpoints reach a client that watches in milliseconds, also where a busy node takes a second to tell. With GRACE_S still
+less than terminationGracePeriodSeconds.
+"""
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _OPTIONS = (
@@ -60,6 +65,7 @@ class Settings:
     listen: ListenAddress
     pod: str
     pid_file: Path | None = None
+    lame_duck_s: float = LAME_DUCK_S
     grace_s: float = GRACE_S
     delay_s: float = 0.0
     threads: int = 8
@@ -83,14 +89,21 @@ class Greeter(helloworld_pb2_grpc.GreeterServicer):
 
 
 def parse_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
-    """Settings from the command line, with defaults from the downward API's POD_IP and POD_NAME."""
+    """Settings from the command line, with defaults from the downward API's POD_IP and POD_NAME, and LAME_DUCK_S."""
     parser = argparse.ArgumentParser(prog="python -m demo_server.server", description=__doc__)
     parser.add_argument(
         "--listen", type=parse_address, default=default_address(environ, PORT), metavar="ADDR:PORT"
     )
     parser.add_argument("--pid-file", type=Path, metavar="FILE", help="where to write the process id")
     parser.add_argument(
-        "--grace", type=_seconds, default=GRACE_S, metavar="S", help="for calls in flight at SIGTERM"
+        "--lame-duck",
+        type=_seconds,
+        default=environ.get("LAME_DUCK_S", str(LAME_DUCK_S)),
+        metavar="S",
+        help=f"how long it serves on after SIGTERM (default: LAME_DUCK_S, or {LAME_DUCK_S:g})",
+    )
+    parser.add_argument(
+        "--grace", type=_seconds, default=GRACE_S, metavar="S", help="after that, for calls in flight"
     )
     parser.add_argument("--delay-s", type=_seconds, default=0.0, metavar="S", help="delay of each answer")
     parser.add_argument("--threads", type=int, choices=range(1, 257), default=8, metavar="1..256")
@@ -99,6 +112,7 @@ def parse_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Se
         listen=args.listen,
         pod=environ.get("POD_NAME", socket.gethostname()),
         pid_file=args.pid_file,
+        lame_duck_s=args.lame_duck,
         grace_s=args.grace,
         delay_s=args.delay_s,
         threads=args.threads,
@@ -126,8 +140,10 @@ def serve(settings: Settings, stop: threading.Event | None = None) -> None:
             signal.sigwait(STOP_SIGNALS)
         else:
             stop.wait()
-        log.info("stopping: calls in flight have %g s", settings.grace_s)
+        log.info("lame duck: serving on for %g s", settings.lame_duck_s)
         healthy.enter_graceful_shutdown()
+        time.sleep(settings.lame_duck_s)
+        log.info("stopping: calls in flight have %g s", settings.grace_s)
         server.stop(settings.grace_s).wait()
     log.info("stopped")
 

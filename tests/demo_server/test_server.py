@@ -63,7 +63,7 @@ def test_health_and_reflection_are_served(start_greeter) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_call_in_flight_at_stop_finishes_and_new_ones_fail(start_greeter, number: signal.Signals) -> None:
     """During the stop a call of 1 s ends OK, new calls fail UNAVAILABLE, and the exit code is 0."""
-    greeter = start_greeter("greeter-a", "--delay-s", "1", "--grace", "10")
+    greeter = start_greeter("greeter-a", "--delay-s", "1", "--lame-duck=0", "--grace", "10")
     with open_channel(greeter.address) as channel, open_channel(greeter.address) as other:
         call = greet_slowly(channel)
         greeter.process.send_signal(number)
@@ -76,9 +76,25 @@ def test_call_in_flight_at_stop_finishes_and_new_ones_fail(start_greeter, number
     assert greeter.process.wait(WAIT_S) == 0
 
 
+def test_lame_duck_serves_on_and_says_that_it_ends(start_greeter) -> None:
+    """After SIGTERM health is NOT_SERVING, and calls are answered, also on a new connection; then they are refused."""
+    greeter = start_greeter("greeter-a", "--lame-duck=3")
+    with open_channel(greeter.address) as channel, open_channel(greeter.address) as other:
+        assert check(channel) == "SERVING"
+        greeter.process.terminate()
+        greeter.program.wait_for("lame duck: serving on for 3 s")
+        for each in (channel, other):
+            assert GreeterStub(each).SayHello(HelloRequest(name="late"), timeout=WAIT_S).message
+        assert check(channel) == "NOT_SERVING"
+        assert greeter.process.wait(WAIT_S) == 0
+        with pytest.raises(grpc.RpcError) as failure:
+            GreeterStub(channel).SayHello(HelloRequest(name="too late"), timeout=WAIT_S)
+        assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 def test_without_grace_the_call_in_flight_is_lost(start_greeter) -> None:
     """Negative control: with a grace of 0 the same call fails, and the stop does not wait for it."""
-    greeter = start_greeter("greeter-a", "--delay-s", "1", "--grace", "0")
+    greeter = start_greeter("greeter-a", "--delay-s", "1", "--lame-duck=0", "--grace", "0")
     with open_channel(greeter.address) as channel:
         call = greet_slowly(channel)
         greeter.process.terminate()
@@ -89,7 +105,7 @@ def test_without_grace_the_call_in_flight_is_lost(start_greeter) -> None:
 
 def test_call_longer_than_the_grace_is_cut(start_greeter) -> None:
     """A call that needs longer than the grace period does not hold the stop."""
-    greeter = start_greeter("greeter-a", "--delay-s", "3", "--grace", "0.2")
+    greeter = start_greeter("greeter-a", "--delay-s", "3", "--lame-duck=0", "--grace", "0.2")
     with open_channel(greeter.address) as channel:
         call = greet_slowly(channel)
         began_s = time.monotonic()
@@ -134,8 +150,9 @@ def test_defaults_come_from_the_downward_api() -> None:
     """POD_IP and POD_NAME give address and name; without them it is loopback and the host's name."""
     inside = parse_settings([], {"POD_IP": "10.244.0.7", "POD_NAME": "greeter-a"})
     assert (inside.listen, inside.pod) == (ListenAddress("10.244.0.7", 50051), "greeter-a")
-    assert inside.grace_s < 30
-    outside = parse_settings([], {})
+    assert inside.lame_duck_s + inside.grace_s < 30
+    outside = parse_settings([], {"LAME_DUCK_S": "0.5"})
+    assert (inside.lame_duck_s, outside.lame_duck_s) == (2.0, 0.5)
     assert outside.listen == ListenAddress("127.0.0.1", 50051)
 
 
@@ -144,12 +161,14 @@ def test_unusable_seconds_are_refused_in_words(text: str, capsys: pytest.Capture
     """A grace period that is no number of seconds is named, with what is allowed."""
     with pytest.raises(SystemExit):
         parse_settings([f"--grace={text}"], {})
+    with pytest.raises(SystemExit):
+        parse_settings([], {"LAME_DUCK_S": text})
     assert f'"{text}" is not a number of seconds; give 0 or more, such as 0.5' in capsys.readouterr().err
 
 
 def test_stop_of_an_idle_server_is_immediate(start_greeter) -> None:
     """Without a call in flight the grace period is not waited for."""
-    greeter = start_greeter("greeter-a", "--grace", "20")
+    greeter = start_greeter("greeter-a", "--lame-duck=0", "--grace", "20")
     greeter.process.terminate()
     try:
         assert greeter.process.wait(5) == 0
