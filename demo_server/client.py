@@ -1,10 +1,12 @@
-"""The client: calls the Greeter in one of six ways at a steady pace and prints one sample a line.
+"""The client: calls the Greeter in one of several ways at a steady pace and prints one sample a line.
 
 The rule it keeps: the pace is open-loop, each call has a deadline, and every call sent is printed. SIGTERM
 stops the pace, calls in flight end, the output is flushed, exit code 0. Logs go to stderr.
 """
 
 import argparse
+import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -15,11 +17,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_server.caller import Caller
+from demo_server.aio_caller import AioCaller
+from demo_server.caller import Caller, Log
 from demo_server.pacer import Pacer
 from demo_server.sample_writer import SampleWriter
 from demo_server.samples import Sample, encode_json, encode_text
-from demo_server.variants import VARIANTS, Destination, SettingsError, open_channel
+from demo_server.variants import (
+    ASYNCIO,
+    VARIANTS,
+    Destination,
+    SettingsError,
+    open_aio_channel,
+    open_channel,
+)
 
 RATE = 10.0
 DEADLINE_S = 1.0
@@ -68,21 +78,66 @@ def parse_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Se
 
 def run(settings: Settings, stop: threading.Event) -> int:
     """Call until the count is reached or `stop` is set; the exit code."""
-    channel = open_channel(settings.variant, settings.destination)
     writer = SampleWriter(sys.stdout, settings.encode, on_broken=stop.set)
-    caller = Caller(
-        settings.variant, channel, name=settings.name, deadline_s=settings.deadline_s, record=writer.record
-    )
-    log.info("%s calls %s, %g/s", settings.variant, settings.destination.target, settings.pacer.rate)
-    sent = caller.run(settings.pacer, stop.wait)
-    caller.wait_idle()
-    writer.close()
-    channel.close()
-    log.info("%d calls sent, %d of them late, the latest by %.3f s", sent, caller.late, caller.latest_s)
+    if settings.variant in ASYNCIO:
+        sent, kept = asyncio.run(_call_with_asyncio(settings, stop, writer))
+    else:
+        sent, kept = _call_with_threads(settings, stop, writer)
+    log.info("%d calls sent, %d of them late, the latest by %.3f s", sent, kept.late, kept.latest_s)
     if writer.broken is not None:
         log.error("the reader of the samples went away: %s", writer.broken)
         return 1
     return 0
+
+
+def _call_with_threads(settings: Settings, stop: threading.Event, writer: SampleWriter) -> tuple[int, Log]:
+    with open_channel(settings.variant, settings.destination) as channel:
+        caller = Caller(
+            settings.variant,
+            channel,
+            name=settings.name,
+            deadline_s=settings.deadline_s,
+            record=writer.record,
+        )
+        _tell_begin(settings)
+        sent = caller.run(settings.pacer, stop.wait)
+        caller.wait_idle()
+        writer.close()
+    return sent, caller.log
+
+
+async def _call_with_asyncio(
+    settings: Settings, stop: threading.Event, writer: SampleWriter
+) -> tuple[int, Log]:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def pass_on() -> None:
+        stop.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stopped.set)
+
+    async def wait(seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), seconds)
+        return stopped.is_set()
+
+    threading.Thread(target=pass_on, name="stop", daemon=True).start()
+    async with open_aio_channel(settings.variant, settings.destination) as channel:
+        caller = AioCaller(
+            settings.variant,
+            channel,
+            name=settings.name,
+            deadline_s=settings.deadline_s,
+            record=writer.record,
+        )
+        _tell_begin(settings)
+        sent = await caller.run(settings.pacer, wait)
+        writer.close()
+    return sent, caller.log
+
+
+def _tell_begin(settings: Settings) -> None:
+    log.info("%s calls %s, %g/s", settings.variant, settings.destination.target, settings.pacer.rate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,13 +1,13 @@
 """The Greeter server: `helloworld.Greeter/SayHello`, gRPC health and reflection, and a graceful stop.
 
-The rule it keeps: after SIGTERM it is a lame duck for a while: health says NOT_SERVING, and every call is still answered,
-so that clients which hear of its end in that time lose nothing. Then no new call is taken, calls in flight have the
-grace period to end, and the exit code is 0. What takes it off the endpoints is the deletion of its pod, not this server;
-health is for clients that go by that, and changes the endpoint's `serving` only after three failed probes.
+The rule it keeps: after SIGTERM it is a lame duck for a while: health says NOT_SERVING, and every call is still
+answered, so that clients which hear of its end in that time lose nothing. Then no new call is taken, calls in flight
+have the grace period to end, and the exit code is 0. What takes it off the endpoints is the deletion of its pod, not
+this server; health is for clients that go by that, and changes the endpoint's `serving` only after three failed probes.
 
-What gRPC's server does with those that still have not heard: a new connection is refused (UNAVAILABLE); a call that arrives on an open
-connection before the client has read GOAWAY ends as CANCELLED; a stream that never ends by itself (a health watch)
-holds the stop until the grace period is over.
+What gRPC's server does with those that still have not heard: a new connection is refused (UNAVAILABLE); a call that
+arrives on an open connection before the client has read GOAWAY ends as CANCELLED; a stream that never ends by itself
+(a health watch) holds the stop until the grace period is over.
 """
 
 import argparse
@@ -38,8 +38,8 @@ GRACE_S = 20.0
 SIGKILL.
 """
 LAME_DUCK_S = 2.0
-"""Endpoints reach a client that watches in milliseconds, also where a busy node takes a second to tell. With GRACE_S still
-less than terminationGracePeriodSeconds.
+"""Endpoints reach a client that watches in milliseconds; on a busy cluster it may be a second. Together with GRACE_S it
+is still less than terminationGracePeriodSeconds.
 """
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 

@@ -13,6 +13,9 @@ client), and no HTTP proxy from the environment (a proxy would be a seventh way)
 | headless-rr | the headless Service's name | `round_robin` |
 | ingress | the gateway's name | TLS, authority = the Ingress host |
 | pool | the Service's name | kube_grpc, watching EndpointSlices, round robin |
+| pool-aio | the Service's name | the same for asyncio: kube_grpc.aio |
+| pool-random, pool-least-outstanding, pool-power-of-two | the Service's name | as pool, with that policy |
+| pool-consistent-hash | the Service's name | as pool, each value of the metadata key `user` to one pod |
 | pool-poll | the Service's name | kube_grpc as the original: ping each second, full refresh, random |
 """
 
@@ -20,14 +23,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import grpc
+import grpc.aio
 
 from demo_server.helloworld_pb2 import HelloRequest
 from demo_server.helloworld_pb2_grpc import GreeterStub
 
 Option = tuple[str, str | int]
+USER_KEY = "user"
+"""Metadata of every call (see `caller`); it means something to pool-consistent-hash alone."""
 
 _URI = re.compile(r"(?:dns|ipv4|ipv6|unix|xds|vsock):")
 _HONEST: tuple[Option, ...] = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -43,7 +51,7 @@ class Destination:
     """Where to and how. `target` is `name:port`, or for the gRPC variants any gRPC target URI.
 
     `authority` and `ca_certificate` (PEM) are for `ingress`; the intervals for `pool-poll`; `dns_authority`,
-    `ip:port` of a DNS server, for every variant that resolves a name.
+    `ip:port` of a DNS server, for every variant that resolves a name, the pools where the API tells nothing.
     """
 
     target: str
@@ -63,10 +71,22 @@ def resolvable(target: str, dns_authority: str | None) -> str:
 
 def open_channel(variant: str, destination: Destination) -> grpc.Channel:
     """The channel of a variant. Raises SettingsError for an unknown variant or a missing setting."""
-    opener = VARIANTS.get(variant)
+    opener = _SYNC.get(variant)
     if opener is None:
-        raise SettingsError(f'unknown variant "{variant}"; known variants: {", ".join(VARIANTS)}')
+        raise _unknown(variant)
     return opener(destination)
+
+
+def open_aio_channel(variant: str, destination: Destination) -> grpc.aio.Channel:
+    """The channel of a variant for asyncio, in whose loop it is called. Raises as `open_channel`."""
+    opener = ASYNCIO.get(variant)
+    if opener is None:
+        raise _unknown(variant)
+    return opener(destination)
+
+
+def _unknown(variant: str) -> SettingsError:
+    return SettingsError(f'unknown variant "{variant}"; known variants: {", ".join(VARIANTS)}')
 
 
 def _open_pick_first(destination: Destination) -> grpc.Channel:
@@ -95,29 +115,33 @@ def _open_ingress(destination: Destination) -> grpc.Channel:
     )
 
 
-def _open_pool(destination: Destination) -> grpc.Channel:
+def _open_pool(destination: Destination, **options: Any) -> grpc.Channel:
     import kube_grpc  # here, so that the other variants neither need it nor pay for the Kubernetes client
 
     try:
-        return kube_grpc.Channel(destination.target, mode="watch", policy="round_robin")
+        return kube_grpc.Channel(destination.target, dns_authority=destination.dns_authority, **options)
+    except kube_grpc.KubeGrpcError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _open_aio_pool(destination: Destination) -> grpc.aio.Channel:
+    import kube_grpc.aio  # as above
+
+    try:
+        return kube_grpc.aio.Channel(destination.target, dns_authority=destination.dns_authority)
     except kube_grpc.KubeGrpcError as error:
         raise SettingsError(str(error)) from error
 
 
 def _open_polling_pool(destination: Destination) -> grpc.Channel:
-    import kube_grpc  # as above
-
-    try:
-        return kube_grpc.Channel(
-            destination.target,
-            mode="poll",
-            policy="random",
-            ping=_ping,
-            ping_interval_s=destination.ping_interval_s,
-            refresh_interval_s=destination.refresh_interval_s,
-        )
-    except kube_grpc.KubeGrpcError as error:
-        raise SettingsError(str(error)) from error
+    return _open_pool(
+        destination,
+        mode="poll",
+        policy="random",
+        ping=_ping,
+        ping_interval_s=destination.ping_interval_s,
+        refresh_interval_s=destination.refresh_interval_s,
+    )
 
 
 def _ping(member: grpc.Channel) -> None:
@@ -125,7 +149,7 @@ def _ping(member: grpc.Channel) -> None:
     GreeterStub(member).SayHello(HelloRequest(name="ping"))
 
 
-VARIANTS: Mapping[str, Callable[[Destination], grpc.Channel]] = MappingProxyType(
+_SYNC: Mapping[str, Callable[[Destination], grpc.Channel]] = MappingProxyType(
     {
         "clusterip": _open_pick_first,
         "headless": _open_pick_first,
@@ -133,5 +157,13 @@ VARIANTS: Mapping[str, Callable[[Destination], grpc.Channel]] = MappingProxyType
         "ingress": _open_ingress,
         "pool": _open_pool,
         "pool-poll": _open_polling_pool,
+        "pool-random": partial(_open_pool, policy="random"),
+        "pool-least-outstanding": partial(_open_pool, policy="least_outstanding"),
+        "pool-power-of-two": partial(_open_pool, policy="power_of_two"),
+        "pool-consistent-hash": partial(_open_pool, policy="consistent_hash", hash_key=USER_KEY),
     }
 )
+ASYNCIO: Mapping[str, Callable[[Destination], grpc.aio.Channel]] = MappingProxyType(
+    {"pool-aio": _open_aio_pool}
+)
+VARIANTS = (*_SYNC, *ASYNCIO)

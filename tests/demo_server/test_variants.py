@@ -9,10 +9,18 @@ import dnslib.server
 import grpc
 import pytest
 
+from demo_server import variants
 from demo_server.helloworld_pb2 import HelloRequest
 from demo_server.helloworld_pb2_grpc import GreeterStub
 from demo_server.samples import pod_of
-from demo_server.variants import VARIANTS, Destination, SettingsError, open_channel, resolvable
+from demo_server.variants import (
+    VARIANTS,
+    Destination,
+    SettingsError,
+    open_aio_channel,
+    open_channel,
+    resolvable,
+)
 
 NAME = "greeter-headless.demo.svc.cluster.local"
 
@@ -128,17 +136,20 @@ def test_target_of_a_name(target: str, authority: str | None, uri: str) -> None:
     assert resolvable(target, authority) == uri
 
 
-def test_there_are_the_six_ways() -> None:
+def test_there_are_the_ways_of_the_table() -> None:
     """The table of the module is what can be opened."""
-    assert tuple(VARIANTS) == ("clusterip", "headless", "headless-rr", "ingress", "pool", "pool-poll")
+    rows = [line.split("|")[1] for line in str(variants.__doc__).splitlines() if line.startswith("| ")]
+    assert sorted(name.strip() for row in rows[1:] for name in row.split(",")) == sorted(VARIANTS)
 
 
-def test_unknown_variant_is_named() -> None:
+@pytest.mark.parametrize("opener", [open_channel, open_aio_channel])
+def test_unknown_variant_is_named(opener) -> None:
     """An unknown variant is named with those that are known."""
     with pytest.raises(SettingsError) as refusal:
-        open_channel("poll", Destination("a:1"))
+        opener("poll", Destination("a:1"))
     assert str(refusal.value) == (
-        'unknown variant "poll"; known variants: clusterip, headless, headless-rr, ingress, pool, pool-poll'
+        'unknown variant "poll"; known variants: clusterip, headless, headless-rr, ingress, pool, pool-poll, '
+        "pool-random, pool-least-outstanding, pool-power-of-two, pool-consistent-hash, pool-aio"
     )
 
 

@@ -53,10 +53,12 @@ def test_resources_of_resources(folder: Path) -> None:
 
 
 def test_the_manifests_of_this_project() -> None:
-    """They can be read, and have a client for each of the six variants."""
+    """They can be read, and have a client for each of the variants."""
     variants = {client_variant(found) for found in load(Path(__file__).parents[2] / "manifests")}
 
-    assert {None, "clusterip", "headless", "headless-rr", "ingress", "pool", "pool-poll"} == variants
+    policies = {f"pool-{name}" for name in ("random", "least-outstanding", "power-of-two", "consistent-hash")}
+    ways = {"clusterip", "headless", "headless-rr", "ingress", "pool", "pool-poll", "pool-aio"}
+    assert {None, *ways, *policies} == variants
 
 
 def test_the_load_of_a_scenario(folder: Path) -> None:

@@ -10,7 +10,19 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2] / "manifests"
-VARIANTS = ("clusterip", "headless", "headless-rr", "ingress", "pool", "pool-poll")
+VARIANTS = (
+    "clusterip",
+    "headless",
+    "headless-rr",
+    "ingress",
+    "pool",
+    "pool-poll",
+    "pool-random",
+    "pool-least-outstanding",
+    "pool-power-of-two",
+    "pool-consistent-hash",
+    "pool-aio",
+)
 Object = dict[str, Any]
 
 
@@ -330,7 +342,8 @@ def test_only_programs_that_ask_the_api_have_a_token() -> None:
         for each in of_kind(OBJECTS, "Deployment")
         if "serviceAccountName" in template_of(each)["spec"]
     }
-    assert with_account == {"client-pool", "client-pool-poll", "ingress-gateway"}
+    pools = {f"client-{variant}" for variant in VARIANTS if variant.startswith("pool")}
+    assert with_account == {*pools, "ingress-gateway"}
 
 
 def test_images_are_never_pulled_where_they_are() -> None:
@@ -367,7 +380,7 @@ def test_ready_soon_and_stopped_in_time() -> None:
 
 
 def test_everything_fits_a_node_of_two_cores() -> None:
-    """Ten Greeters, the gateway and twelve clients ask for less than half a core and 1.5 GiB in all."""
+    """Ten Greeters, the gateway and the clients that run from the start ask for less than half a core and 1.5 GiB."""
     replicas = {"greeter": 10}
     cpu_m = memory_mi = 0
     for each in of_kind(OBJECTS, "Deployment"):

@@ -26,7 +26,7 @@ KUBECTLS = os.environ.get("KUBECTL", shutil.which("kubectl") or "").split(os.pat
 @pytest.mark.skipif(KUBECTLS == [""], reason="kubectl is not installed; KUBECTL may name several")
 @pytest.mark.parametrize("kubectl", KUBECTLS)
 def test_kubectl_apply_is_all_that_it_takes(kubectl: str) -> None:
-    """`kubectl apply -k manifests/`, and each of the six clients has its calls answered by a Greeter."""
+    """`kubectl apply -k manifests/`, and each of the clients that run from the start is answered by a Greeter."""
     with simcluster.Cluster(images=IMAGES) as cluster:
 
         def run(*arguments: str) -> str:
