@@ -169,12 +169,13 @@ class NotAcceptable(StatusError):
 
 
 class AlreadyExists(StatusError):
-    """409: the name is taken."""
+    """409: the name is taken; `is_ending`, by what is being deleted."""
 
     code, reason = 409, "AlreadyExists"
 
-    def __init__(self, resource: str, name: str) -> None:
-        super().__init__(f'{resource} "{name}" already exists', details=_about(resource, name))
+    def __init__(self, resource: str, name: str, *, is_ending: bool = False) -> None:
+        why = "object is being deleted: " if is_ending else ""
+        super().__init__(f'{why}{resource} "{name}" already exists', details=_about(resource, name))
 
 
 STALE = "the object has been modified; please apply your changes to the latest version and try again"

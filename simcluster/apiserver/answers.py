@@ -37,9 +37,15 @@ _VERSIONS = {
 
 
 def choose_form(
-    accept: str | None, transforms: Sequence[str] = (), available: Sequence[str] = OBJECTS
+    accept: str | None,
+    transforms: Sequence[str] = (),
+    available: Sequence[str] = OBJECTS,
+    offered: Sequence[str] = ALL,
 ) -> Form:
-    """Return the first form of an Accept header that can be written; NotAcceptable if there is none of `available`."""
+    """Return the first form of an Accept header that can be written; NotAcceptable if there is none of `available`.
+
+    `offered` is what a client is told that has asked for something unheard of.
+    """
     if not accept or accept == _JSON:
         return PLAIN
     known, others = False, False
@@ -57,7 +63,7 @@ def choose_form(
             others = True
     if others:
         return PLAIN
-    raise NotAcceptable(available) if known else NotAcceptable(ALL, is_unknown=True)
+    raise NotAcceptable(available) if known else NotAcceptable(offered, is_unknown=True)
 
 
 def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

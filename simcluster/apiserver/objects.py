@@ -12,12 +12,13 @@ from aiohttp import web
 from simcluster.apiserver import bodies, writing
 from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
 from simcluster.apiserver.calls import Call
+from simcluster.apiserver.forms import OBJECTS
 from simcluster.apiserver.list_options import read_list_options, read_revision
 from simcluster.apiserver.listing import Page, encode_list, select_page, wait_for_revision
 from simcluster.apiserver.views import VIEWS, show, show_page
 from simcluster.errors import NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
-from simcluster.registry import Object, Registry
+from simcluster.registry import Object, Registry, identity
 from simcluster.store import Key
 
 _PATCH_TYPES: dict[str, PatchType] = {
@@ -26,6 +27,11 @@ _PATCH_TYPES: dict[str, PatchType] = {
     "application/strategic-merge-patch+json": "strategic",
 }
 _APPLY = "application/apply-patch+yaml"
+# Kinds of which a PUT makes what is not there (AllowCreateOnUpdate of their strategies; measured).
+_CREATED = frozenset({"endpoints", "events", "leases.coordination.k8s.io", "limitranges", "services"}) | {
+    f"{each}.rbac.authorization.k8s.io"
+    for each in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
+}
 # Kinds whose deletion is answered with the object, not with a Status.
 _RETURNED = frozenset(
     {
@@ -52,7 +58,7 @@ class Objects:
     async def get(self, call: Call) -> web.Response:
         """Answer with one object, or with its Scale."""
         target = call.target
-        form = choose_form(call.accept, VIEWS)
+        form = choose_form(call.accept, VIEWS, offered=OBJECTS)
         said = read_revision(call.query)
         if said is not None:
             await wait_for_revision(self._registry, said)
@@ -80,15 +86,17 @@ class Objects:
     async def update(self, call: Call) -> web.Response:
         """Replace an object, or what a subresource shows of it."""
         body, options = await writing.read_object(call, "update")
-        target = call.target
-        updated = self._registry.update(
-            target.resource,
-            target.namespace,
-            target.name,
-            body,
-            subresource=_subresource(call),
-            options=options,
-        )
+        target, subresource = call.target, _subresource(call)
+        try:
+            updated = self._registry.update(
+                target.resource, target.namespace, target.name, body, subresource=subresource, options=options
+            )
+        except NotFound:
+            if target.resource not in _CREATED or subresource:
+                raise
+            identity.require_name(body, target.name)
+            made = self._registry.create(target.resource, target.namespace, body, options=options)
+            return self._written(call, made, status=201)
         return self._written(call, updated)
 
     async def patch(self, call: Call) -> web.Response:

@@ -35,7 +35,7 @@ from simcluster.apiserver.refusing import refuse
 from simcluster.apiserver.reviews import Reviews
 from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
-from simcluster.apiserver.targets import Target, read_target
+from simcluster.apiserver.targets import Target, find_kind, read_target
 from simcluster.apiserver.tls import make_tls
 from simcluster.apiserver.token_requests import TokenRequests
 from simcluster.apiserver.watches import Watches
@@ -46,13 +46,12 @@ from simcluster.errors import (
     Forbidden,
     MethodNotAllowed,
     PlainError,
-    ResourceNotFound,
     StatusError,
 )
 from simcluster.escalation import GUARDED, check_grant
 from simcluster.faults.requests import Facts, RequestFaults
 from simcluster.registry import Admit, Object, Registry, admit_all
-from simcluster.schema import Protobuf, Resource
+from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
 
 _log = logging.getLogger(__name__)
@@ -227,7 +226,7 @@ class ApiServer:
             self._require(user, replace(access, verb="create"))
         if request.method in _UNSERVED:
             raise MethodNotAllowed
-        kind = self._find_kind(target)
+        kind = find_kind(self.registry.catalogue, target)
         admit = self._make_guard(user, kind.name)
         call = Call(request, user, target, kind, self._protobuf, facts=facts, admit=admit)
         if kind.name in _DEPRECATED:
@@ -240,14 +239,6 @@ class ApiServer:
         if call.warnings and not response.prepared:
             response.headers.update(call.warning_headers())
         return response
-
-    def _find_kind(self, target: Target) -> Resource:
-        kind = self.registry.catalogue.resources.get(target.resource)
-        if kind is None or kind.version != target.version:
-            raise ResourceNotFound
-        if target.subresource and target.subresource not in kind.subresources:
-            raise ResourceNotFound
-        return kind
 
     async def _suffer(self, facts: Facts | None) -> web.Response | None:
         """Wait as long as faults have a request wait; return the refusal if they have it refused."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simcluster.apiserver.queries import read_flag
+from simcluster.errors import MethodNotAllowed, PlainError, ResourceNotFound
+from simcluster.schema import Catalogue, Resource
 
 _VERBS = {
     "GET": "get",
@@ -22,6 +24,8 @@ _VERBS = {
 _ON_COLLECTIONS = {"get": "list", "delete": "deletecollection"}
 # Subresources of a namespace; any other word after its name is a resource inside it.
 _OF_NAMESPACES = ("status", "finalize")
+# These need a namespace, where there are namespaces.
+_IN_NAMESPACES = ("create", "deletecollection")
 _IS_NAME = re.compile(r"metadata\.name==?[^=]")
 
 
@@ -82,3 +86,17 @@ def _verb(method: str, query: Mapping[str, str], name: str) -> str:
     if verb == "list" and read_flag(query, "watch"):
         return "watch"
     return verb
+
+
+def find_kind(catalogue: Catalogue, target: Target) -> Resource:
+    """Return the kind that a path leads to; PlainError in an unknown group, ResourceNotFound if there is none."""
+    kind = catalogue.resources.get(target.resource)
+    if kind is None or kind.version != target.version:
+        if all(target.group != group for group, _ in catalogue.groups):
+            raise PlainError("404 page not found\n", 404)
+        raise ResourceNotFound
+    if target.subresource and target.subresource not in kind.subresources:
+        raise ResourceNotFound
+    if kind.stored and kind.namespaced and not target.namespace and target.verb in _IN_NAMESPACES:
+        raise MethodNotAllowed
+    return kind

@@ -33,7 +33,7 @@ def find_config_map_faults(config: Object, old: Object | None) -> list[Cause]:
     found += [invalid(f"data[{key}]", key, text) for key in data if key in binary]
     found += _find_key_faults(binary, "binaryData")
     size = sum(len(value.encode()) for value in data.values())
-    found += _find_size_fault(size + sum(len(value) * 3 // 4 for value in binary.values()), "")
+    found += _find_size_fault(size + sum(len(value) * 3 // 4 for value in binary.values()), "[]")
     return found + _find_changes(config, old, ("data", "binaryData"))
 
 

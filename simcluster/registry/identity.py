@@ -87,6 +87,14 @@ def require_same_uid(kind: Resource, old: Object, given: Object) -> None:
         raise Invalid(kind.qualified_kind, old["metadata"]["name"], faults)
 
 
+def require_no_uid(kind: Resource, given: Object) -> None:
+    """Refuse to create an object that is said to be there, by its uid."""
+    metadata = given["metadata"]
+    if metadata.get("uid"):
+        text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
+        raise Conflict(kind.name, metadata["name"], text)
+
+
 def keep_system_metadata(new: Object, old: Object) -> None:
     """Give the metadata of a new state what of it only the server writes."""
     for key in SYSTEM:

@@ -152,10 +152,12 @@ class Registry:
         for attempt in range(_ATTEMPTS):
             self._name(new["metadata"])
             key = self._key(resource, new["metadata"].get("namespace"), new["metadata"].get("name", ""))
-            if self.store.get(key) is None:
+            taken = self.store.get(key)
+            if taken is None:
                 break
             if is_named or attempt == _ATTEMPTS - 1:
-                raise AlreadyExists(resource, key.name)
+                is_ending = "deletionTimestamp" in taken.object["metadata"]
+                raise AlreadyExists(resource, key.name, is_ending=is_ending)
             del new["metadata"]["name"]
         self._begin(kind, new)
         options.admit(new, None)
@@ -249,6 +251,7 @@ class Registry:
         if old is not None:
             identity.require_same_uid(kind, old, given)
         else:
+            identity.require_no_uid(kind, given)
             given["metadata"].pop("resourceVersion", None)
             return self._create(kind, namespace, given, options), True
         return self._replace(kind, old, given, subresource, options), False

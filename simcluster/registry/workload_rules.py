@@ -128,13 +128,25 @@ def _find_job_changes(spec: Object, old: Object) -> list[Cause]:
     if spec.get("completions") != old.get("completions") and spec.get("completionMode") != "Indexed":
         found.append(invalid("spec.completions", spec.get("completions"), _IMMUTABLE))
     fixed = ("selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
-    # What a suspended Job will start may still be changed.
-    changed = [
-        key
-        for key in fixed
-        if spec.get(key) != old.get(key) and not (key == "template" and old.get("suspend"))
-    ]
+    changed = [key for key in fixed if spec.get(key) != old.get(key)]
+    if old.get("suspend") and _fix_template(spec["template"]) == _fix_template(old["template"]):
+        changed = [key for key in changed if key != "template"]
     return found + [invalid(f"spec.{key}", spec.get(key), _IMMUTABLE) for key in changed]
+
+
+def _fix_template(template: Object) -> Object:
+    """What of a template is for good in a suspended Job, too: all but where its pods go and what they ask for."""
+    metadata, spec = template.get("metadata", {}), template["spec"]
+    placing = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
+    lists = {
+        key: [{name: value for name, value in each.items() if name != "resources"} for each in spec[key]]
+        for key in ("containers", "initContainers")
+        if key in spec
+    }
+    return {
+        "metadata": {key: value for key, value in metadata.items() if key not in ("labels", "annotations")},
+        "spec": {key: value for key, value in spec.items() if key not in placing} | lists,
+    }
 
 
 def _find_generated_faults(job: Object) -> list[Cause]:

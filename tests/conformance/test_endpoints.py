@@ -106,10 +106,10 @@ def test_a_slice(pod_room, name):
 
 
 def test_when_it_was_triggered(pod_room, name):
-    """A slice says when what changed it last had changed."""
+    """A new slice says when what made it necessary had changed."""
+    address = make_pod(pod_room, name, name)
     pod_room.make("services", service(name, {"app": name}, PORT))
-    a1 = make_pod(pod_room, name, name)
-    (found,) = settled(pod_room, name, {a1: (True, True, False)})
+    (found,) = settled(pod_room, name, {address: (True, True, False)})
     assert found["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"].endswith("Z")
 
 

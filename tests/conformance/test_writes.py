@@ -626,10 +626,23 @@ def test_a_scale_below_zero(room, name):
     ]
 
 
-def test_creating_by_replacing(room, name):
-    """A Lease, unlike a ConfigMap, can not be made by PUT either; an Endpoints can."""
-    made = room.put("endpoints", name, {"metadata": {"name": name}})
-    assert made.status == 201
+MADE = {
+    "endpoints": {}, "leases": {}, "limitranges": {"spec": {"limits": []}}, "roles": {"rules": []},
+    "services": {"spec": {"ports": [{"port": 1}]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("resource", MADE)
+def test_creating_by_replacing(room, name, resource):
+    """Of some kinds a PUT makes what is not there."""
+    assert room.put(resource, name, {"metadata": {"name": name}} | MADE[resource]).status == 201
+
+
+@pytest.mark.parametrize("resource", ["configmaps", "secrets", "serviceaccounts", "persistentvolumeclaims"])
+def test_replacing_makes_nothing(room, name, resource):
+    """Of the others it does not."""
+    answer = room.put(resource, name, {"metadata": {"name": name}})
+    assert answer.error[:2] == (404, "NotFound")
 
 
 def test_a_secret_type_is_for_good(room, name):
