@@ -11,10 +11,12 @@ import statistics
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
+import yaml
 
 from benchmarks.clusters import Peers, Running, make_node, make_pod, start_control_plane, start_simulated
 from benchmarks.load import PODS, connect, do_all, follow, read_revision, send
@@ -31,6 +33,7 @@ _PODS = 1_000
 _MANY_PODS, _MANY_NODES = 10_000, 100
 _WATCHERS, _CHANGES = 100, 1_000
 _TIMEOUT_S = 300.0
+_GREETER = Path(__file__).parent.parent / "manifests" / "greeter.yaml"
 
 
 def measure_start(peers: Peers, rounds: int, say: Say) -> list[Figure]:
@@ -276,15 +279,13 @@ async def _scale_to(session: aiohttp.ClientSession, path: str, replicas: int) ->
 
 
 def _make_greeters() -> dict[str, Any]:
-    probe = {"grpc": {"port": 50051}, "periodSeconds": 1}
-    container = {"name": "greeter", "image": "greeter:dev", "readinessProbe": probe}
-    return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "greeter"},
-        "spec": {
-            "replicas": 0, "selector": {"matchLabels": {"app": "greeter"}},
-            "template": {"metadata": {"labels": {"app": "greeter"}}, "spec": {"containers": [container]}},
-        },
-    }  # fmt: skip
+    """The Deployment of manifests/, with no replicas yet, and without the requests that a small node could not grant."""
+    documents = yaml.safe_load_all(_GREETER.read_text(encoding="utf-8"))
+    found: dict[str, Any] = next(each for each in documents if each["kind"] == "Deployment")
+    found["spec"]["replicas"] = 0
+    for container in found["spec"]["template"]["spec"]["containers"]:
+        container.pop("resources", None)
+    return found
 
 
 def _require(holds: bool, what: str) -> None:  # noqa: FBT001 -- it reads as a sentence
