@@ -279,7 +279,7 @@ async def _scale_to(session: aiohttp.ClientSession, path: str, replicas: int) ->
 
 
 def _make_greeters() -> dict[str, Any]:
-    """The Deployment of manifests/, with no replicas yet, and without the requests that a small node could not grant."""
+    """The Deployment of manifests/, with no replicas yet, and no requests that a small node could not grant."""
     documents = yaml.safe_load_all(_GREETER.read_text(encoding="utf-8"))
     found: dict[str, Any] = next(each for each in documents if each["kind"] == "Deployment")
     found["spec"]["replicas"] = 0

@@ -29,6 +29,7 @@ from simcluster.controllers.metadata import (
     matches_selector,
     name_of,
     uid_of,
+    with_status,
 )
 from simcluster.controllers.pod_control import is_namespace_terminating
 from simcluster.errors import AlreadyExists, StatusError
@@ -249,8 +250,7 @@ class Deployments:
         self, deployment: Object, status: Object, *, annotations: dict[str, str] | None = None
     ) -> Object:
         """Write status and annotations where they differ; return the Deployment as it is then."""
-        copy = deepcopy(deployment)
-        copy["status"] = status
+        copy = with_status(deployment, status)
         if annotations is not None:
             copy["metadata"]["annotations"] = annotations_of(deployment) | annotations
         if copy == deployment or (not status and copy["metadata"] == deployment["metadata"]):

@@ -62,12 +62,14 @@ class DeploymentSets:
 
     def annotate(self, deployment: Object, newest: Object, olds: Sequence[Object]) -> Object:
         """Have the newest ReplicaSet carry what the Deployment says of it; return it as it is then."""
-        copy = deepcopy(newest)
-        copy["metadata"]["annotations"] = revisions.annotate(deployment, newest, olds)
-        if copy["spec"].get("minReadySeconds", 0) != deployment["spec"].get("minReadySeconds", 0):
-            copy["spec"]["minReadySeconds"] = deployment["spec"].get("minReadySeconds", 0)
-        if copy == newest:
+        annotations = revisions.annotate(deployment, newest, olds)
+        min_ready_s = deployment["spec"].get("minReadySeconds", 0)
+        if annotations == annotations_of(newest) and newest["spec"].get("minReadySeconds", 0) == min_ready_s:
             return newest
+        copy = deepcopy(newest)
+        copy["metadata"]["annotations"] = annotations
+        if copy["spec"].get("minReadySeconds", 0) != min_ready_s:
+            copy["spec"]["minReadySeconds"] = min_ready_s
         written: Object = self._registry.update(REPLICA_SETS, *name_of(newest), copy)
         return written
 

@@ -54,3 +54,8 @@ def matches_labels(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool
 def matches_selector(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """Whether a `metav1.LabelSelector` selects these labels: None selects nothing, an empty one everything."""
     return selector is not None and matches_label_selector(selector, labels)
+
+
+def with_status(obj: Object, status: Object) -> Object:
+    """The object with another status, to be written; the registry takes what it shares with `obj` as read."""
+    return {**obj, "metadata": dict(obj["metadata"]), "status": status}

@@ -8,7 +8,6 @@ pkg/controller/replicaset/replica_set.go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from simcluster.controllers.metadata import (
     matches_labels,
     name_of,
     uid_of,
+    with_status,
 )
 from simcluster.controllers.owned import OwnedPods
 from simcluster.controllers.pod_control import BURST, PodControl, pod_for
@@ -115,9 +115,8 @@ class ReplicaSets:
     def _write_status(self, replica_set: Object, status: Object) -> None:
         if status == (replica_set.get("status") or {}):
             return
-        copy = deepcopy(replica_set)
-        copy["status"] = status
-        self._registry.update(self._resource, *name_of(replica_set), copy, subresource="status")
+        written = with_status(replica_set, status)
+        self._registry.update(self._resource, *name_of(replica_set), written, subresource="status")
 
     def _wait_for_availability(self, replica_set: Object, facts: Sequence[PodFacts], now: float) -> None:
         min_ready_s = replica_set["spec"].get("minReadySeconds", 0)

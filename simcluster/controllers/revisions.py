@@ -33,6 +33,8 @@ _NOT_COPIED = {
 }
 _HISTORY_MOST = 2000  # characters
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
+_PLAIN: dict[int, tuple[Object, Any]] = {}
+_MOST_PLAIN = 256
 _MAPS = {"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"}
 
 
@@ -53,8 +55,19 @@ def encode_safely(number: int) -> str:
 
 
 def is_same_template(first: Object, second: Object) -> bool:
-    """Whether two pod templates are equal but for their pod-template-hash; absent and empty are the same."""
-    return bool(_plain(first) == _plain(second))
+    """Whether two stored pod templates are equal but for their hash; absent and empty are the same."""
+    return bool(_keep_plain(first) == _keep_plain(second))
+
+
+def _keep_plain(template: Object) -> Any:
+    """The plain form of a template of the store, kept: it is never changed, and asked for with every pod of it."""
+    known = _PLAIN.pop(id(template), None)
+    plain = _plain(template) if known is None else known[1]
+    # With the template itself, so that no other can have its id; the longest unused goes first.
+    _PLAIN[id(template)] = (template, plain)
+    if len(_PLAIN) > _MOST_PLAIN:
+        del _PLAIN[next(iter(_PLAIN))]
+    return plain
 
 
 def _plain(template: Object) -> Any:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from simcluster.controllers.metadata import is_deleting, uid_of
+from simcluster.controllers.metadata import is_deleting, uid_of, with_status
 from simcluster.errors import StatusError
 from simcluster.kubelet import containers, launch
 from simcluster.kubelet.containers import (
@@ -361,10 +360,12 @@ class PodWorker:
             every = tuple(self.containers.values())
             status = make_status(pod, every, facts, self.host.clock())
             if status != pod.get("status"):
-                copy = deepcopy(pod)
-                copy["status"] = status
                 self.host.registry.update(
-                    "pods", metadata["namespace"], metadata["name"], copy, subresource="status"
+                    "pods",
+                    metadata["namespace"],
+                    metadata["name"],
+                    with_status(pod, status),
+                    subresource="status",
                 )
         except StatusError as error:
             _log.warning("status of pod %s/%s: %s", metadata["namespace"], metadata["name"], error.message)
