@@ -214,6 +214,7 @@ class Roster:
         members = [*self._by_key.values(), *self._draining]
         self._by_key.clear()
         self._draining.clear()
+        self._picker = self._picker.advance(())  # whoever keeps the closed channel does not keep its members
         situation = self.snapshot.situation
         self.snapshot = Snapshot((), None, situation, Connectivity.SHUTDOWN)
         self._host.publish(self.snapshot)
