@@ -184,6 +184,11 @@ class Scene:
             if endpoint.is_ready and endpoint.pod is not None
         }
 
+    def is_taken_up(self, deployment: str, generation: int) -> bool:
+        """Whether the controller has begun with a `generation` of a deployment."""
+        found = self.deployments.get(deployment)
+        return found is not None and (found.get("status") or {}).get("observedGeneration", 0) >= generation
+
     def is_rolled_out(self, deployment: str, generation: int = 0) -> bool:
         """Whether a deployment is complete, as `kubectl rollout status` sees it, at `generation` or later."""
         found = self.deployments.get(deployment)

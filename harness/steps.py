@@ -111,8 +111,9 @@ async def _roll(step: Step, stage: Stage) -> Done:
     body: Object = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
     changed = await stage.kube.patch(DEPLOYMENTS.path(stage.namespace, deployment), body, kind=MERGE_PATCH)
     generation = changed["metadata"]["generation"]
+    is_over = stage.scene.is_rolled_out if action.is_complete else stage.scene.is_taken_up
     await stage.scene.until(
-        lambda: stage.scene.is_rolled_out(deployment, generation),
+        lambda: is_over(deployment, generation),
         action.timeout_s,
         lambda: describe(stage.scene, deployment),
     )

@@ -68,11 +68,12 @@ class Kill:
 class Roll:
     """Restart every pod of the deployment as `kubectl rollout restart` does.
 
-    And wait until that is complete.
+    And wait until that is complete, or, so that something else can happen meanwhile, until it has begun.
     """
 
     deployment: str | None
     timeout_s: float
+    is_complete: bool = True
 
     def __str__(self) -> str:
         return "roll"
@@ -190,8 +191,10 @@ def _kill(body: Value) -> Kill:
 def _roll(body: Value) -> Roll:
     if not body.is_mapping:
         return Roll(body.text(), DEFAULT_TIMEOUT_S)
-    mapping = body.mapping().only(["deployment", "timeout"], what="field")
-    return Roll(_deployment(mapping), _timeout(mapping))
+    mapping = body.mapping().only(["deployment", "timeout", "until"], what="field")
+    until = mapping.get("until")
+    is_complete = until is None or until.choice(("begun", "complete"), what="word") == "complete"
+    return Roll(_deployment(mapping), _timeout(mapping), is_complete)
 
 
 def _delete(body: Value) -> Delete:

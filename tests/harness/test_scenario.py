@@ -52,7 +52,7 @@ steps:
   - kill: {pods: 1, signal: KILL, pid_file: server.pid}
     name: killed
   - roll: web
-  - roll: {timeout: 2m}
+  - roll: {timeout: 2m, until: begun}
   - delete: {kind: Service, name: web}
   - apply: change.yaml
 expect:
@@ -113,7 +113,7 @@ def test_steps_and_the_phases_that_they_open() -> None:
         Kill(None, 2, None, None, None, 5.0, 60.0),
         Kill(None, 1, "KILL", "server.pid", None, None, 60.0),
         Roll("web", 60.0),
-        Roll(None, 120.0),
+        Roll(None, 120.0, is_complete=False),
         Delete("Service", "web"),
         Apply("change.yaml"),
     ] == [step.action for step in scenario.steps]

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from harness.errors import StepError
+from harness.faults import Faults
 from harness.kube import Kube
 from harness.runner import namespace_name
 from harness.samples import Sample
@@ -67,7 +68,8 @@ def scene() -> Scene:
 
 def stage(scene: Scene, seed: str = "x") -> Stage:
     """A stage without a cluster, for what needs none."""
-    return Stage(cast(Kube, None), "night", scene, parse(SCENARIO.format(seed=seed), Path("night.yaml")))
+    given = parse(SCENARIO.format(seed=seed), Path("night.yaml"))
+    return Stage(cast(Kube, None), "night", scene, given, Faults(None, scene))
 
 
 def test_a_condition_that_comes_true(scene: Scene) -> None:
@@ -107,6 +109,14 @@ def test_a_rollout_is_complete(scene: Scene, found: dict[str, Any], expected: bo
 def test_a_rollout_of_a_later_change(scene: Scene) -> None:
     """A deployment that has not shown the change that was made is not complete, whatever its status says."""
     assert not scene.is_rolled_out("greeter", generation=2)
+
+
+@pytest.mark.parametrize(("observed", "expected"), [(1, False), (2, True)])
+def test_a_rollout_has_begun(scene: Scene, observed: int, expected: bool) -> None:
+    """Once the controller has taken up the change, however few pods are there; not before."""
+    scene.take_deployment(deployment(2, 0, generation=2, observed=observed))
+
+    assert expected is scene.is_taken_up("greeter", 2)
 
 
 def test_settled(scene: Scene) -> None:
