@@ -26,9 +26,17 @@ class Worker(Protocol):
         ...
 
 
+class Discovery(Worker, Protocol):
+    """A worker that tells endpoints."""
+
+    def hurry(self) -> None:
+        """From any thread: calls find nobody, and what was told last may be out of date."""
+        ...
+
+
 def make_discovery(
     access: Access, target: Target, options: Options, report: Report, rng: random.Random
-) -> Worker:
+) -> Discovery:
     """A watch or a poll of the target's EndpointSlices that tells `report`."""
     if options.dns_fallback:
         report = Fallback(report, target, authority=options.dns_authority)

@@ -5,6 +5,8 @@ Rule: the keeper of a pool replaces `picker` whole; a call whose member has been
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import grpc
 
 from kube_grpc.member import Member
@@ -22,6 +24,8 @@ class Entrance:
         self._ejection = options.ejection
         # A snapshot for calls: None while nobody serves.
         self.picker: Picker[Member] | None = None
+        # Whoever feeds the pool sets it, see discovery.Discovery.
+        self.hurry: Callable[[], None] = _wait_and_see
 
     def enter(self, metadata: Metadata = None) -> Member | None:
         """A connected member with the call counted on it, or None while nobody serves. The path of every
@@ -66,3 +70,7 @@ class Entrance:
     def suspect(self) -> None:
         """A call has just failed for want of a connection: look at once, so that no other call goes the same way."""
         raise NotImplementedError
+
+
+def _wait_and_see() -> None:
+    """Nobody feeds this pool."""

@@ -44,6 +44,9 @@ class Poll:
         self._stopped.set()
         self._reader.cancel()
 
+    def hurry(self) -> None:
+        """Nothing: it asks again soon by itself."""
+
     def _refresh(self) -> None:
         slices, _ = self._reader.list()
         self._failures = 0

@@ -101,6 +101,8 @@ class Pool(Entrance):
                 )
                 if member is not None:
                     return member
+                if self.situation.is_doubtful:
+                    self.hurry()
                 if not is_patient and not self.situation.is_pending:
                     raise NoMemberError(grpc.StatusCode.UNAVAILABLE, self.situation.explain(time.time()))
                 left_s = None if deadline is None else deadline - time.monotonic()

@@ -41,9 +41,9 @@ class Session:
 
     def _begin(self) -> None:
         options, pool = self._options, self.pool
-        self._workers: list[Worker] = [
-            make_discovery(self._access, self.target, options, self.pool, self._rng)
-        ]
+        discovery = make_discovery(self._access, self.target, options, self.pool, self._rng)
+        pool.hurry = discovery.hurry
+        self._workers: list[Worker] = [discovery]
         if options.mode == "poll" or options.ping is not None:
             self._workers.append(
                 Pinger(lambda: pool.members, options.ping, pool.pinged, interval_s=options.ping_interval_s)

@@ -39,6 +39,11 @@ class Situation:
         """A call that does not wait for ready may still hope: discovery or a connection is under way."""
         return self.connecting > 0 or (self.wanted is None and self.error is None)
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Discovery fails, or its members can not be reached: what it told last may be out of date."""
+        return self.error is not None or self.failed > 0
+
     def explain(self, now: float) -> str:
         """One or two sentences."""
         text = f"no member for {self.target}: {self._describe_members(now)}"

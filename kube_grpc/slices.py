@@ -26,7 +26,7 @@ _USER = re.compile(r'User "([^"]+)"')
 
 
 class SliceReader:
-    """Reads the slices of one Service. `list` and `watch` from one thread; `cancel` from any."""
+    """Reads the slices of one Service. `list` and `watch` from one thread; `cancel` and `cut` from any."""
 
     def __init__(
         self, access: Access, namespace: str, service: str, *, connect_s: float = 3.0, read_s: float = 10.0
@@ -82,6 +82,10 @@ class SliceReader:
     def cancel(self) -> None:
         """End a running watch at once, and any later one before it starts."""
         self._cancelled.set()
+        self.cut()
+
+    def cut(self) -> None:
+        """End a running watch at once."""
         response = self._streaming
         if response is not None:
             # The watch may end by itself between the two lines; then there is nothing left to shut down.

@@ -52,11 +52,13 @@ class Pace:
     `connection_s`: the server is asked to end each watch after this, less up to a fifth by lot; a watch that
     is still silent at that time plus the read timeout is half-open. So this bounds how long a dead connection
     can hide changes, at the price of one request each time. `shortest_s`: a connection that ends sooner and
-    empty counts as a failure.
+    empty counts as a failure. `hurry_s`: while calls find nobody (see `Watch.hurry`), no wait is longer, and
+    no watch is cut that is younger.
     """
 
     connection_s: int = 60
     shortest_s: float = 1.0
+    hurry_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -82,6 +84,8 @@ class Watch:
         self._failures = 0  # in a row
         self._cuts = 0  # connections cut since the last event
         self._revision = ""
+        self._opened_at: float | None = None  # the watch that is open, monotonic
+        self._hurried = threading.Event()
 
     def run(self) -> None:
         """Runs until `stop`; for a thread of its own."""
@@ -90,7 +94,25 @@ class Watch:
     def stop(self) -> None:
         """Ends `run` at once, also in the middle of a wait or a read."""
         self._stopped.set()
+        self._hurried.set()
         self._reader.cancel()
+
+    def hurry(self) -> None:
+        """From any thread: calls find nobody, though not because nobody is listed. Look again soon, and do not trust a
+        connection that may be dead: a new one goes on from the same revision.
+        """
+        self._hurried.set()
+        opened_at = self._opened_at
+        if opened_at is not None and time.monotonic() - opened_at > self._pace.hurry_s:
+            self._opened_at = None
+            self._cuts = 0  # Ours is no sign of trouble.
+            self._reader.cut()
+
+    def _rest(self, delay_s: float) -> None:
+        """Wait; once somebody is in a hurry, only the shorter time."""
+        until = time.monotonic() + min(delay_s, self._pace.hurry_s * self._rng.uniform(0.5, 1.0))
+        if self._hurried.wait(delay_s):
+            self._stopped.wait(max(0.0, until - time.monotonic()))
 
     def _endure(self, error: DiscoveryError) -> None:
         if self._stopped.is_set():
@@ -101,7 +123,7 @@ class Watch:
             return
         # The report keeps the error; the frames that it came through would keep a response and its connection.
         self._report.failed(error.with_traceback(None))
-        self._stopped.wait(self._pace.backoff.delay_s(self._failures, self._rng))
+        self._rest(self._pace.backoff.delay_s(self._failures, self._rng))
 
     def _list_then_watch(self) -> None:
         slices, self._revision = self._reader.list()
@@ -122,12 +144,17 @@ class Watch:
         duration_s = round(self._pace.connection_s * self._rng.uniform(0.8, 1.0))
         events = self._reader.watch(self._revision, duration_s=max(1, duration_s))
         self._failures = 0
+        self._hurried.clear()
         self._report.works()
         brought_nothing = True
-        for event in events:
-            brought_nothing = False
-            self._cuts = 0
-            self._take(event)
+        self._opened_at = started_at
+        try:
+            for event in events:
+                brought_nothing = False
+                self._cuts = 0
+                self._take(event)
+        finally:
+            self._opened_at = None
         lasted_s = time.monotonic() - started_at
         if brought_nothing and lasted_s < self._pace.shortest_s:
             msg = f"the API server ended a watch after {lasted_s:.3f} s without an event"

@@ -102,6 +102,7 @@ class Channel(grpc.aio.Channel):
         wanted = targets.parse(target, namespace=namespace)
         self._join(AioPool(wanted, checked, interceptors=tuple(interceptors), rng=rng), checked)
         self._discovery = make_discovery(self._access, wanted, checked, self._pool, rng)
+        self._pool.hurry = self._discovery.hurry
         self._thread = threading.Thread(
             target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True
         )

@@ -74,6 +74,8 @@ class AioPool(Entrance):
             if member is not None:
                 return member
             situation = self.snapshot.situation
+            if situation.is_doubtful:
+                self.hurry()
             if not is_patient and not situation.is_pending:
                 raise NoMemberError(grpc.StatusCode.UNAVAILABLE, situation.explain(time.time()))
             left_s = None if deadline is None else deadline - time.monotonic()

@@ -441,3 +441,25 @@ def test_it_needs_a_running_loop(kubeconfig: Path) -> None:
     """Outside a coroutine there is no loop to belong to: RuntimeError, and nothing is left running."""
     with pytest.raises(RuntimeError, match="no running event loop"):
         Channel("greeter:50051", kubeconfig=str(kubeconfig))
+
+
+def test_calls_that_find_nobody_hurry_discovery() -> None:
+    """Where listed pods can not be reached, a call tells discovery; where none are listed, it does not."""
+
+    async def work() -> None:
+        async with open_channel() as opened:
+            told: list[None] = []
+            opened.pool.hurry = lambda: told.append(None)
+            say = opened.channel.unary_unary(SAY)
+            opened.tell(NOBODY)
+            with pytest.raises(NoMemberError, match="can not be connected to"):
+                await say(b"x", timeout=WAIT_S)
+            assert told
+            opened.tell()
+            await opened.events.wait_for(hooks.MemberRemoved)
+            told.clear()
+            with pytest.raises(NoMemberError, match="is it scaled to zero"):
+                await say(b"x", timeout=WAIT_S)
+            assert not told
+
+    run(work())

@@ -496,3 +496,23 @@ def test_who_is_in_the_pool(open_channel: Open, make_backend: Any) -> None:
         True,
         0,
     )
+
+
+def test_calls_that_find_nobody_hurry_discovery(open_channel: Open, log: Any) -> None:
+    """Where listed pods can not be reached, a call tells discovery; where none are listed, it does not."""
+    opened = open_channel()
+    told: list[None] = []
+    opened.pool.hurry = lambda: told.append(None)
+    say = opened.channel.unary_unary(SAY)
+
+    opened.pool.found(EndpointSet((Endpoint("127.0.0.1", 1),), slices=1))
+    with pytest.raises(NoMemberError, match="can not be connected to"):
+        say(b"x", timeout=20)
+    assert told
+
+    opened.pool.found(EndpointSet((), slices=1))
+    log.wait_for(hooks.MemberRemoved)
+    told.clear()
+    with pytest.raises(NoMemberError, match="is it scaled to zero"):
+        say(b"x", timeout=20)
+    assert not told

@@ -305,3 +305,53 @@ def test_stopping_in_the_middle_of_a_back_off(api: Any, recorder: Any, start: St
     recorder.wait_until(lambda: recorder.errors)
 
     watch.stop()
+
+
+def test_a_half_open_watch_in_a_hurry(api: Any, recorder: Any, start: Start) -> None:
+    """Where calls find nobody, a silent watch of an hour is cut and resumed at once; that is no failure."""
+    api.put("a", "10.0.0.1")
+    watch = start(Pace(connection_s=3600, hurry_s=0.0))
+    api.wait_until(lambda: api.watching == 1)
+    recorder.wait_until(lambda: recorder.worked)
+
+    with api.changed:
+        api.is_frozen = True
+        api.put("a", "10.0.0.2")
+    # Again and again, as calls do: the first may come before the answer's headers were read.
+    while api.count("watch") < 2:
+        watch.hurry()
+        with api.changed:
+            api.changed.wait(0.05)
+    with api.changed:
+        api.is_frozen = False
+        api.changed.notify_all()
+
+    recorder.wait_for_addresses("10.0.0.2")
+    assert (api.count("list"), recorder.errors) == (1, [])
+
+
+def test_a_young_watch_is_trusted(api: Any, recorder: Any, start: Start) -> None:
+    """However many calls find nobody: a watch that was just opened is not opened again."""
+    api.put("a", "10.0.0.1")
+    watch = start()
+    recorder.wait_until(lambda: recorder.worked)
+
+    for _ in range(100):
+        watch.hurry()
+    api.put("a", "10.0.0.2")
+
+    recorder.wait_for_addresses("10.0.0.2")
+    assert (api.count("list"), api.count("watch")) == (1, 1)
+
+
+def test_a_back_off_in_a_hurry(api: Any, recorder: Any, start: Start) -> None:
+    """Where calls find nobody, a wait of an hour becomes a short one."""
+    api.refuse_with.update(list=500)
+    watch = start(Pace(backoff=Backoff(first_s=3600.0, most_s=3600.0), hurry_s=0.1))
+    recorder.wait_until(lambda: recorder.errors)
+    api.refuse_with.clear()
+    api.put("a", "10.0.0.1")
+
+    watch.hurry()
+
+    recorder.wait_for_addresses("10.0.0.1")
