@@ -1,4 +1,4 @@
-"""Access: who is asking, whether they may, tokens and reviews (B.3)."""
+"""Access: who is asking, whether they may, tokens and reviews."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Server-side apply and managedFields (B.3)."""
+"""Server-side apply and managedFields."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Field validation and dry run (B.1, B.3)."""
+"""Field validation and dry run."""
 
 import pytest
 from rig.objects import config_map, container, nowhere, pod, service, template, workload

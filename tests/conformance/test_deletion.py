@@ -1,4 +1,4 @@
-"""Deletion, finalizers and garbage collection (B.4)."""
+"""Deletion, finalizers and garbage collection."""
 
 import time
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Deployments and ReplicaSets (B.6, B.7).
+"""Deployments and ReplicaSets.
 
 Most of these pods are on no node: their case writes what a kubelet would, so that each step of a rollout is seen.
 """

@@ -1,4 +1,4 @@
-"""Discovery, versions and OpenAPI (B.1)."""
+"""Discovery, versions and OpenAPI."""
 
 import pytest
 from rig.client import Client

@@ -1,4 +1,4 @@
-"""Endpoints and EndpointSlices (B.11)."""
+"""Endpoints and EndpointSlices."""
 
 import pytest
 from rig.objects import container, nowhere, pod, service

@@ -1,4 +1,4 @@
-"""Eviction and PodDisruptionBudgets (B.4)."""
+"""Eviction and PodDisruptionBudgets."""
 
 import pytest
 from rig.objects import container, nowhere, pod, ready, template, workload

@@ -1,4 +1,4 @@
-"""Lists: selectors, pages, resource versions (B.2)."""
+"""Lists: selectors, pages, resource versions."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Namespaces: their life and what they hold (B.3, B.4)."""
+"""Namespaces: their life and what they hold."""
 
 import pytest
 from rig.objects import config_map

@@ -1,4 +1,4 @@
-"""ClusterIP and DNS, as pods see them (B.12, B.13)."""
+"""ClusterIP and DNS, as pods see them."""
 
 import pytest
 from rig.objects import pod, service

@@ -1,4 +1,4 @@
-"""Patches: JSON, merge and strategic merge (B.3)."""
+"""Patches: JSON, merge and strategic merge."""
 
 import pytest
 from rig.objects import config_map, container, nowhere, pod, service, template, workload

@@ -1,4 +1,4 @@
-"""Pods and what a kubelet says of them (B.9)."""
+"""Pods and what a kubelet says of them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Probes (B.9)."""
+"""Probes."""
 
 import pytest
 from rig.objects import FOREVER, container, pod

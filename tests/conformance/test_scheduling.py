@@ -1,4 +1,4 @@
-"""What the scheduler does, and what it says (B.8)."""
+"""What the scheduler does, and what it says."""
 
 import pytest
 from rig.objects import container, pod

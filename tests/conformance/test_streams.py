@@ -1,4 +1,4 @@
-"""Logs and exec (B.5)."""
+"""Logs and exec."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Tables: what `kubectl get` shows (B.1)."""
+"""Tables: what `kubectl get` shows."""
 
 import pytest
 from rig.objects import config_map, container, nowhere, pod, service, template, workload

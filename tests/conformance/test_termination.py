@@ -1,4 +1,4 @@
-"""How pods end (B.10)."""
+"""How pods end."""
 
 from rig.objects import FOREVER, container, nowhere, pod
 

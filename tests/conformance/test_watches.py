@@ -1,4 +1,4 @@
-"""Watches: events, bookmarks, selectors, versions (B.2)."""
+"""Watches: events, bookmarks, selectors, versions."""
 
 import pytest
 from rig.objects import config_map

@@ -1,4 +1,4 @@
-"""Writes and their errors: names, versions, generations, bodies (B.3)."""
+"""Writes and their errors: names, versions, generations, bodies."""
 
 import re
 
