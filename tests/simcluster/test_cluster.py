@@ -235,7 +235,10 @@ def test_start_that_fails_says_why() -> None:
             ["--image", "x"],
             "simcluster: image \"x\": expected NAME=COMMAND, for example 'greeter:dev=python -m demo_server.server'",
         ),
-        (["--kubernetes-version", "v1.9"], 'simcluster: unknown Kubernetes version "v1.9"\n  known versions: v1.35, v1.36'),
+        (
+            ["--kubernetes-version", "v1.9"],
+            'simcluster: unknown Kubernetes version "v1.9"\n  known versions: v1.35, v1.36',
+        ),
         (["--profile", "slow"], 'simcluster: unknown profile "slow"\n  known profiles: faithful, fast'),
     ],
 )  # fmt: skip
