@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _OWNER = "owner"
+# A folder that is just being made can be lost once to each cluster that starts beside it.
+_TRIES = 100
 
 
 def _prefix() -> str:
@@ -49,11 +51,24 @@ def open_directory(path: Path | None) -> Directory:
                 f"{path} is the folder of a running cluster\n  choose another folder, or stop that cluster"
             )
         return Directory(path.resolve(), owner, is_temporary=False)
-    made = Path(tempfile.mkdtemp(prefix=_prefix()))
-    owner = _lock(made)
-    if owner is None:
-        raise FileExistsError(f"{made} was taken by another process as soon as it was made")
-    return Directory(made, owner, is_temporary=True)
+    for _ in range(_TRIES):
+        made = Path(tempfile.mkdtemp(prefix=_prefix()))
+        owner = _lock(made)
+        # Another cluster that starts at this moment may have taken it for abandoned, and have removed it.
+        if owner is not None and _is_at(made / _OWNER, owner):
+            return Directory(made, owner, is_temporary=True)
+        if owner is not None:
+            owner.close()
+    raise FileExistsError(f"{made} was taken by another process as soon as it was made")
+
+
+def _is_at(path: Path, opened: BinaryIO) -> bool:
+    """Whether the open file is still the one at that path."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_ino == os.fstat(opened.fileno()).st_ino
 
 
 def _lock(path: Path) -> BinaryIO | None:

@@ -20,6 +20,7 @@ _ORDER = "$setElementOrder/"
 _DELETE = "$deleteFromPrimitiveList/"
 _PATCH = "$patch"
 _RETAIN = "$retainKeys"
+_DIRECTIVES = (None, "delete", "merge", "replace")
 
 
 def apply_strategic_patch(target: Json, patch: Any, type_: Type) -> Json:
@@ -36,7 +37,7 @@ def _merge_object(target: Json, patch: Json, type_: Type | None) -> Json:
         return replaced
     if directive == "delete":
         return {}
-    if directive not in (None, "merge"):
+    if directive not in _DIRECTIVES:
         raise StatusError(f"unknown patch type: {directive} in map: {show_go(patch)}", reason="")
     retained = patch.get(_RETAIN)
     merged = dict(target) if retained is None else {key: target[key] for key in target if key in retained}
@@ -64,6 +65,10 @@ def _merge_field(merged: Json, key: str, value: Any, type_: Type | None) -> None
             merged[key] = strip(value)
         elif value.get(_PATCH) == "delete":
             merged.pop(key, None)
+        elif not isinstance(present, dict) and value.get(_PATCH) not in _DIRECTIVES:
+            merged[key] = strip(
+                value
+            )  # there is nothing to direct: what is no directive at all is not looked at
         else:
             merged[key] = _merge_object(
                 present if isinstance(present, dict) else {}, value, _inner(field, type_)

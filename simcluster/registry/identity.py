@@ -48,9 +48,10 @@ def require_newest(kind: Resource, old: Object, given: Object) -> None:
         raise Conflict(kind.name, name, why)
 
 
-def require_name(given: Object, name: str) -> None:
-    """Refuse an object that says another name than the URL."""
-    said = given.get("metadata", {}).get("name") or name
+def require_name(given: Any, name: str) -> None:
+    """Refuse an object that says another name than the URL; one that says none, or is no object, says no other."""
+    metadata = given.get("metadata") if isinstance(given, dict) else None
+    said = (metadata.get("name") if isinstance(metadata, dict) else None) or name
     if said != name:
         raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
 

@@ -63,7 +63,7 @@ def kubectl(cluster: simcluster.Cluster, *arguments: str, given: Any = None) -> 
     return found.stdout
 
 
-def handles_of(root: int, least: int) -> list[int]:
+def handles_of(root: int, least: int = 1) -> list[int]:
     """Handles of a process and of all below it, as soon as there are so many: a daemon may still be on its way."""
     found: list[int] = []
     until = time.monotonic() + 20

@@ -242,9 +242,10 @@ def test_an_element_without_its_merge_key_is_refused_with_the_real_text() -> Non
 
 
 def test_an_unknown_directive_is_refused() -> None:
-    """`$patch` knows three words."""
+    """`$patch` knows three words; where there is nothing to be directed, as on a real server, nobody looks at it."""
     with pytest.raises(StatusError, match=r"^unknown patch type: shred in map: map\[\$patch:shred\]$"):
-        strategic({}, {"spec": {"$patch": "shred"}})
+        strategic({"spec": {"replicas": 1}}, {"spec": {"$patch": "shred"}})
+    assert strategic({}, {"spec": {"$patch": "shred"}}) == {"spec": {}}
 
 
 @given(

@@ -19,6 +19,7 @@ _REAL = re.compile(
     r"|map: .* does not contain declared merge key: \w+"
     r"|failed to create typed (new|patch|live) object \(.*"
     r"|resourceVersion: Invalid value: .*: strconv\.ParseUint: parsing .*: invalid syntax"
+    r"|unknown patch type: .* in map: .*"
     r"|resourceVersion should not be set on objects to be created",
     re.DOTALL,
 )
