@@ -17,6 +17,7 @@ working pod away.
 from kube_grpc.channel import Channel, MemberView
 from kube_grpc.ejection import Ejection
 from kube_grpc.errors import AccessError, DiscoveryError, KubeGrpcError, OptionError, TargetError
+from kube_grpc.hedges import Hedge
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.policies import Policy
 from kube_grpc.retries import Retry
@@ -27,6 +28,7 @@ __all__ = [
     "Channel",
     "DiscoveryError",
     "Ejection",
+    "Hedge",
     "KubeGrpcError",
     "MemberView",
     "NoMemberError",

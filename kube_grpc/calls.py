@@ -4,7 +4,8 @@ counted there.
 Rule: what the caller passes goes on unchanged to grpc's multi-callable of the chosen member, and what that
 returns (a response, a future, an iterator) comes back unchanged.
 
-A blocking unary-unary call that failed may be made again on another member: `attempts` says when. Futures and streams
+A blocking unary-unary call that failed may be made again on another member: `attempts` says when; and one that has no
+answer in time may be made on others too: `hedges`. Futures and streams
 never are.
 
 With no member: `Pool.wait` says who waits for what. Futures and streaming calls wait in the caller's thread,
@@ -24,6 +25,8 @@ from typing import Any
 import grpc
 
 from kube_grpc.attempts import Attempts
+from kube_grpc.hedges import Hedge
+from kube_grpc.hedging import race
 from kube_grpc.member import Member
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.pool import Pool
@@ -179,6 +182,11 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
         while True:
             try:
                 bound = self._method.bind(member)
+                if pool.hedge is not None and pool.hedge.covers(self._method.name):
+                    raced = self._race(
+                        pool.hedge, member, request, timeout, metadata, credentials, compression
+                    )
+                    return raced[0] if verb == "__call__" else raced
                 call = bound if verb == "__call__" else bound.with_call
                 # Not gRPC's wait_for_ready: it would bind the call to this member, even if that never comes
                 # back.
@@ -199,6 +207,18 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
             member = other
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
 
+    def _race(
+        self, hedge: Hedge, first: Member, request: Any, timeout: float | None, metadata: Any, *others: Any
+    ) -> tuple[Any, Any]:
+        """As one attempt, but on more members where the first has no answer in time; the response and its call."""
+
+        def start(member: Member, left_s: float | None) -> Any:
+            credentials, compression = others
+            bound = self._method.bind(member)
+            return bound.future(request, left_s, metadata, credentials, None, compression)
+
+        return race(self._pool, hedge, first, start, timeout, metadata)
+
     def _find_other(
         self, error: grpc.RpcError, failed: Member, attempts: Attempts, deadline: float | None, metadata: Any
     ) -> Member | None:
@@ -208,7 +228,7 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
             return None
         if delay_s > 0:
             time.sleep(delay_s)
-        other = self._pool.enter_other(failed, metadata)
+        other = self._pool.enter_other((failed,), metadata)
         if other is None and not attempts.must_be_other:
             other = self._pool.enter(metadata)
         if other is None and attempts.is_patient:

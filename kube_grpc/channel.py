@@ -20,6 +20,8 @@ import grpc
 
 from kube_grpc import calls
 from kube_grpc.ejection import Ejection
+from kube_grpc.endpoints import Endpoint
+from kube_grpc.hedges import Hedge
 from kube_grpc.hooks import Hook
 from kube_grpc.member import Member
 from kube_grpc.options import Options
@@ -68,16 +70,20 @@ class Channel(grpc.Channel):
     "least_outstanding", "power_of_two", "consistent_hash" (calls with an equal value of the metadata key `hash_key` go
     to one member), or an object with a method as that of policies.Policy. `slow_start_s`: for so long a new member's
     share grows from a tenth. `ejection`: leave out a member whose calls fail, see Ejection. `retry`: make failed calls
-    again, see Retry; a call that never left this process is made again without it. `health_service`: a member counts
-    only while gRPC's health service there says that this service is SERVING ("" asks for the whole server); one without
-    a health service counts. `zone`: prefer members that the Service's topology hints have for it. `dns_fallback`: while
-    the Kubernetes API refuses or is away and has never told the endpoints, use the Service's DNS name, see `fallback`;
-    `dns_authority` is the DNS server to ask, host:port, if not the system's. `ping`: called with a grpc.Channel to one
+    again, see Retry; a call that never left this process is made again without it. `hedge`: make a call that has no
+    answer in time on another member too, see Hedge; for methods that may be carried out twice. `health_service`: a
+    member counts only while gRPC's health service there says that this service is SERVING ("" asks for the whole
+    server); one without a health service counts. `zone`: prefer members that the Service's topology hints have for
+    it. `dns_fallback`: while the Kubernetes API refuses or is away and has never told the endpoints, use the
+    Service's DNS name, see `fallback`; `dns_authority` is the DNS server to ask, host:port, if not the system's.
+    `ping`: called with a grpc.Channel to one
     member; raising (or a future that fails) means
     that it does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
     is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None for plaintext. The
     Service's name is the authority. `options`: gRPC channel arguments for the connections to pods, after and
-    over those that this package sets. `drain_grace_s`: how long calls in flight on a pod that left may go on.
+    over those that this package sets. `per_member`: called with each `endpoints.Endpoint` (address, port, pod, zone) as
+    its connection is made, gives channel arguments for it alone, which win: ("grpc.default_authority", …) where pods
+    have certificates of their own. `drain_grace_s`: how long calls in flight on a pod that left may go on.
     `hook`: called with each event of `hooks`. `api_client`, `kubeconfig`, `context`: how to reach the
     Kubernetes API, see `access`.
 
@@ -95,6 +101,7 @@ class Channel(grpc.Channel):
         slow_start_s: float = 0.0,
         ejection: Ejection | None = None,
         retry: Retry | None = None,
+        hedge: Hedge | None = None,
         health_service: str | None = None,
         zone: str | None = None,
         dns_fallback: bool = True,
@@ -105,6 +112,7 @@ class Channel(grpc.Channel):
         drain_grace_s: float = 30.0,
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
+        per_member: Callable[[Endpoint], Iterable[tuple[str, Any]]] | None = None,
         hook: Hook | None = None,
         api_client: Any = None,
         kubeconfig: str | None = None,
@@ -117,6 +125,7 @@ class Channel(grpc.Channel):
             slow_start_s=slow_start_s,
             ejection=ejection,
             retry=retry,
+            hedge=hedge,
             health_service=health_service,
             zone=zone,
             dns_fallback=dns_fallback,
@@ -127,6 +136,7 @@ class Channel(grpc.Channel):
             drain_grace_s=drain_grace_s,
             credentials=credentials,
             options=tuple(options),
+            per_member=per_member,
             hook=hook,
             api_client=api_client,
             kubeconfig=kubeconfig,

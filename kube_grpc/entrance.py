@@ -5,22 +5,32 @@ Rule: the keeper of a pool replaces `picker` whole; a call whose member has been
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
 
 import grpc
 
+from kube_grpc.endpoints import Endpoint
 from kube_grpc.member import Member
 from kube_grpc.options import Options
 from kube_grpc.picker import Metadata, Picker
-from kube_grpc.retries import Budget
+from kube_grpc.retries import Budget, Retry
+
+_LOGGER = logging.getLogger("kube_grpc")
 
 
 class Entrance:
     """What sync and asyncio pools share for their calls."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, authority: str) -> None:
+        self._arguments = options.member_options(authority)
+        self._per_member = options.per_member
         self.retry = options.retry
-        self.budget = None if options.retry is None else Budget(options.retry.budget)
+        self.hedge = options.hedge
+        self.budget: Budget | None = None
+        if options.retry is not None or options.hedge is not None:
+            self.budget = Budget(Retry.BUDGET if options.retry is None else options.retry.budget)
         self._ejection = options.ejection
         # A snapshot for calls: None while nobody serves.
         self.picker: Picker[Member] | None = None
@@ -39,16 +49,27 @@ class Entrance:
             picker = self.picker  # It was retired, which happens only after a new picker is out.
         return None
 
-    def enter_other(self, failed: Member, metadata: Metadata = None) -> Member | None:
-        """As `enter`, but never the member that just failed a call: None if nobody else serves."""
+    def enter_other(self, tried: Collection[Member], metadata: Metadata = None) -> Member | None:
+        """As `enter`, but never a member that this call was made on: None if nobody else serves."""
         picker = self.picker
-        others = () if picker is None else tuple(item for item in picker.members if item is not failed)
+        others = () if picker is None else tuple(item for item in picker.members if item not in tried)
         if picker is None or not others:
             return None
         chosen = picker.pick(metadata)
-        if chosen is failed:
-            chosen = next((item for item in others if item.key > failed.key), others[0])
+        if chosen in tried:
+            chosen = next((item for item in others if item.key > chosen.key), others[0])
         return chosen if chosen.enter() else None
+
+    def find_arguments(self, endpoint: Endpoint) -> tuple[tuple[str, Any], ...]:
+        """Channel arguments for the connection to one pod; its own, where `per_member` says any, win."""
+        if self._per_member is None:
+            return self._arguments
+        try:
+            own = tuple(self._per_member(endpoint))
+        except Exception:
+            _LOGGER.exception("option per_member raised on %r: that member has no overrides", endpoint)
+            own = ()
+        return tuple(dict((*self._arguments, *own)).items())
 
     def judge(self, member: Member, code: grpc.StatusCode) -> None:
         """A call on a member ended with this status: look closer if that speaks against the member."""

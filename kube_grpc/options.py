@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from kube_grpc.ejection import Ejection
+from kube_grpc.endpoints import Endpoint
 from kube_grpc.errors import OptionError
+from kube_grpc.hedges import Hedge
 from kube_grpc.hooks import Hook
 from kube_grpc.policies import POLICIES, Policy
 from kube_grpc.retries import Retry
@@ -59,6 +61,7 @@ class Options:
     slow_start_s: float = 0.0
     ejection: Ejection | None = None
     retry: Retry | None = None
+    hedge: Hedge | None = None
     health_service: str | None = None
     zone: str | None = None
     dns_fallback: bool = True
@@ -69,6 +72,7 @@ class Options:
     drain_grace_s: float = 30.0
     credentials: grpc.ChannelCredentials | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    per_member: Callable[[Endpoint], Iterable[tuple[str, Any]]] | None = None
     hook: Hook | None = None
     api_client: Any = None
     kubeconfig: str | None = None

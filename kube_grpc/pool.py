@@ -39,11 +39,10 @@ class Pool(Entrance):
     """Members, kept by a thread of its own from construction to `close`."""
 
     def __init__(self, target: Target, options: Options, *, rng: random.Random) -> None:
-        super().__init__(options)
+        super().__init__(options, target.authority)
         self.target = target
         self._options = options
         self._rng = rng
-        self._arguments = options.member_options(target.authority)
         self.is_closed = False
         self.announcer = Announcer(f"kube-grpc {target}")
         self._begin()
@@ -97,7 +96,7 @@ class Pool(Entrance):
                     msg = "Cannot invoke RPC on closed channel!"
                     raise ValueError(msg)
                 member = (
-                    self.enter(metadata) if other_than is None else self.enter_other(other_than, metadata)
+                    self.enter(metadata) if other_than is None else self.enter_other((other_than,), metadata)
                 )
                 if member is not None:
                     return member
@@ -184,10 +183,11 @@ class Pool(Entrance):
 
     def connect(self, endpoint: Endpoint) -> Member:
         """A member whose connection is made by the first look."""
+        arguments = self.find_arguments(endpoint)
         if self._options.credentials is None:
-            channel = grpc.insecure_channel(endpoint.uri, self._arguments)
+            channel = grpc.insecure_channel(endpoint.uri, arguments)
         else:
-            channel = grpc.secure_channel(endpoint.uri, self._options.credentials, self._arguments)
+            channel = grpc.secure_channel(endpoint.uri, self._options.credentials, arguments)
         self._look_at = 0.0  # At once: it is what makes gRPC connect.
         return Member(endpoint, channel, self._note_last_call)
 

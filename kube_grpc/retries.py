@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import grpc
 
@@ -22,11 +23,13 @@ class Retry:
     the long average; ten may be saved up.
     """
 
+    BUDGET: ClassVar[float] = 0.2
+
     attempts: int = 3
     codes: frozenset[grpc.StatusCode] = frozenset({grpc.StatusCode.UNAVAILABLE})
     backoff_s: float = 0.025
     most_backoff_s: float = 1.0
-    budget: float = 0.2
+    budget: float = BUDGET
 
     def __post_init__(self) -> None:
         allowed = (

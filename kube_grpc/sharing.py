@@ -45,19 +45,12 @@ def connect(target: str, stub_class: Callable[[Any], StubT], **options: Any) -> 
 
     Raises TargetError, OptionError, AccessError.
     """
-    if "options" in options:
-        options["options"] = tuple(options["options"])
-    try:
-        asked = Options(**options)
-    except TypeError as error:
-        allowed = ", ".join(Options.__dataclass_fields__)
-        msg = f"connect: {error}\n  allowed: {allowed}\n  do: leave out what is not listed"
-        raise OptionError(msg) from error
+    asked = check_options(options)
     ping = asked.ping
     # Pools are shared across stub classes, but a ping is written for one of them.
     key: _Key = (target, asked, stub_class if ping is not None and isinstance(stub_class, type) else None)
     if ping is not None:
-        options["ping"] = _StubPing(ping, stub_class)
+        options["ping"] = StubPing(ping, stub_class)
     with _lock:
         if key not in _shared:
             if not _shared:
@@ -69,6 +62,18 @@ def connect(target: str, stub_class: Callable[[Any], StubT], **options: Any) -> 
         stub = stub_class(channel)
         _channels[stub] = channel
         return stub
+
+
+def check_options(options: dict[str, Any]) -> Options:
+    """What `connect` was given, checked; lists are made tuples in it. Raises OptionError."""
+    if "options" in options:
+        options["options"] = tuple(options["options"])
+    try:
+        return Options(**options)
+    except TypeError as error:
+        allowed = ", ".join(Options.__dataclass_fields__)
+        msg = f"connect: {error}\n  allowed: {allowed}\n  do: leave out what is not listed"
+        raise OptionError(msg) from error
 
 
 def close(stub: object) -> None:
@@ -88,7 +93,7 @@ def close_all() -> None:
         shared.session.close()
 
 
-class _StubPing:
+class StubPing:
     """Makes a ping of a stub into a ping of a channel."""
 
     def __init__(self, ping: Callable[[Any], object], stub_class: Callable[[Any], Any]) -> None:
@@ -96,6 +101,7 @@ class _StubPing:
         self._stub_class = stub_class
 
     def __call__(self, channel: Any) -> object:
+        """Ping by a stub over this channel."""
         return self._ping(self._stub_class(channel))
 
 

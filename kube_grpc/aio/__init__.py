@@ -6,5 +6,6 @@ async with kube_grpc.aio.Channel("greeter.default.svc.cluster.local:50051") as c
 
 from kube_grpc.aio.channel import Channel
 from kube_grpc.aio.outcome import NoMemberError
+from kube_grpc.aio.sharing import close, close_all, connect
 
-__all__ = ["Channel", "NoMemberError"]
+__all__ = ["Channel", "NoMemberError", "close", "close_all", "connect"]

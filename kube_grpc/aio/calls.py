@@ -87,9 +87,13 @@ class UnaryUnary(_Caller, grpc.aio.UnaryUnaryMultiCallable):  # type: ignore[typ
 
         def repeatable(member: Member, left_s: float | None) -> RepeatableCall:
             return RepeatableCall(
-                self._pool, begin, member, left_s, deadline, metadata, is_patient=wait_for_ready is True
-            )
+                self._pool, begin, member, left_s, deadline, metadata,
+                is_patient=wait_for_ready is True, hedge=hedge,
+            )  # fmt: skip
 
+        hedge = self._pool.hedge
+        if hedge is not None and not hedge.covers(self._method.name):
+            hedge = None
         if self._pool.budget is not None:
             self._pool.budget.earn()
         return self._enter(repeatable, timeout, metadata, is_patient=wait_for_ready is True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +29,8 @@ from kube_grpc.calls import Method
 from kube_grpc.channel import MemberView, view_members
 from kube_grpc.discovery import make_discovery
 from kube_grpc.ejection import Ejection
+from kube_grpc.endpoints import Endpoint
+from kube_grpc.hedges import Hedge
 from kube_grpc.hooks import Hook
 from kube_grpc.options import Options
 from kube_grpc.policies import Policy
@@ -58,6 +60,7 @@ class Channel(grpc.aio.Channel):
         slow_start_s: float = 0.0,
         ejection: Ejection | None = None,
         retry: Retry | None = None,
+        hedge: Hedge | None = None,
         health_service: str | None = None,
         zone: str | None = None,
         dns_fallback: bool = True,
@@ -68,6 +71,7 @@ class Channel(grpc.aio.Channel):
         drain_grace_s: float = 30.0,
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
+        per_member: Callable[[Endpoint], Iterable[tuple[str, Any]]] | None = None,
         interceptors: Sequence[Any] = (),
         hook: Hook | None = None,
         api_client: Any = None,
@@ -81,6 +85,7 @@ class Channel(grpc.aio.Channel):
             slow_start_s=slow_start_s,
             ejection=ejection,
             retry=retry,
+            hedge=hedge,
             health_service=health_service,
             zone=zone,
             dns_fallback=dns_fallback,
@@ -91,17 +96,23 @@ class Channel(grpc.aio.Channel):
             drain_grace_s=drain_grace_s,
             credentials=credentials,
             options=tuple(options),
+            per_member=per_member,
             hook=hook,
             api_client=api_client,
             kubeconfig=kubeconfig,
             context=context,
         )
+        self._open(target, checked, tuple(interceptors))
+
+    def _open(self, target: str, options: Options, interceptors: tuple[Any, ...]) -> None:
         rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
-        self._access: Access | None = Access(api_client=api_client, kubeconfig=kubeconfig, context=context)
+        self._access: Access | None = Access(
+            api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context
+        )
         namespace = None if targets.has_namespace(target) else self._access.find_namespace()
         wanted = targets.parse(target, namespace=namespace)
-        self._join(AioPool(wanted, checked, interceptors=tuple(interceptors), rng=rng), checked)
-        self._discovery = make_discovery(self._access, wanted, checked, self._pool, rng)
+        self._join(AioPool(wanted, options, interceptors=interceptors, rng=rng), options)
+        self._discovery = make_discovery(self._access, wanted, options, self._pool, rng)
         self._pool.hurry = self._discovery.hurry
         self._thread = threading.Thread(
             target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True

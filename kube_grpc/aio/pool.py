@@ -34,10 +34,9 @@ class AioPool(Entrance):
     def __init__(
         self, target: Target, options: Options, *, interceptors: tuple[Any, ...] = (), rng: random.Random
     ) -> None:
-        super().__init__(options)
+        super().__init__(options, target.authority)
         self.target = target
         self._options = options
-        self._arguments = options.member_options(target.authority)
         self._interceptors = interceptors
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -70,7 +69,7 @@ class AioPool(Entrance):
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self.require_open()
-            member = self.enter(metadata) if other_than is None else self.enter_other(other_than, metadata)
+            member = self.enter(metadata) if other_than is None else self.enter_other((other_than,), metadata)
             if member is not None:
                 return member
             situation = self.snapshot.situation
@@ -171,7 +170,10 @@ class AioPool(Entrance):
 
     def connect(self, endpoint: Endpoint) -> Member:
         """A member whose connection is made by the look that follows."""
-        settings: dict[str, Any] = {"options": self._arguments, "interceptors": self._interceptors}
+        settings: dict[str, Any] = {
+            "options": self.find_arguments(endpoint),
+            "interceptors": self._interceptors,
+        }
         if self._options.credentials is None:
             channel = grpc.aio.insecure_channel(endpoint.uri, **settings)
         else:

@@ -1,4 +1,4 @@
-"""A unary-unary call that may be made again on another member: `attempts` says when."""
+"""A unary-unary call that may be made again on another member, see `attempts`, or on several at once, see `hedges`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import grpc.aio
 from kube_grpc.aio.deferred import Begin, FailedCall, ask
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.aio.pool import AioPool
+from kube_grpc.aio.racing import race
 from kube_grpc.attempts import Attempts
+from kube_grpc.hedges import Hedge
 from kube_grpc.member import Member
 
 
@@ -29,10 +31,12 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         "_attempts",
         "_begin",
         "_deadline",
+        "_hedge",
         "_is_patient",
         "_member",
         "_metadata",
         "_pool",
+        "_race",
     )
 
     def __init__(
@@ -45,6 +49,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         metadata: Any,
         *,
         is_patient: bool,
+        hedge: Hedge | None = None,
     ) -> None:
         self._pool = pool
         self._begin = begin
@@ -54,6 +59,8 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         self._attempts: Attempts | None = None
         self._member = member
         self._attempt: Any = begin(member, timeout)
+        self._hedge = hedge
+        self._race: asyncio.Task[Any] | None = None
 
     def __await__(self) -> Generator[Any, None, Any]:
         """The response; raises grpc.aio.AioRpcError."""
@@ -63,7 +70,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         while True:
             attempt, member = self._attempt, self._member
             try:
-                response = await attempt
+                response = await (attempt if self._hedge is None else self._answer(self._hedge))
             except grpc.aio.AioRpcError as error:
                 if self._attempt is not attempt:
                     continue  # Somebody else who awaits this call has made it again.
@@ -71,9 +78,24 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
                 if not await self._repeat(error, member, attempt):
                     raise
             else:
-                if member.failures or member.ejections:
+                if self._hedge is None and (member.failures or member.ejections):
                     member.succeed()
                 return response
+
+    async def _answer(self, hedge: Hedge) -> Any:
+        """The response of the attempt under way, or of one on another member; shared by all who await this call."""
+        if self._race is None:
+            first = (self._member, self._attempt)
+            self._race = asyncio.ensure_future(
+                race(self._pool, hedge, first, self._begin, self._deadline, self._metadata)
+            )
+        racing = self._race
+        try:
+            response, self._attempt = await asyncio.shield(racing)
+        except asyncio.CancelledError:
+            racing.cancel()
+            raise
+        return response
 
     async def _repeat(self, error: grpc.aio.AioRpcError, failed: Member, attempt: Any) -> bool:
         """Make the call on another member; False if it is not to be."""
@@ -85,7 +107,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
             return False
         if delay_s > 0:
             await asyncio.sleep(delay_s)
-        other = self._pool.enter_other(failed, self._metadata)
+        other = self._pool.enter_other((failed,), self._metadata)
         if other is None and not attempts.must_be_other:
             other = self._pool.enter(self._metadata)
         if other is None and self._is_patient:
@@ -98,6 +120,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
             other.leave()
             return True
         self._member = other
+        self._race = None
         self._attempt = self._begin(other, self._left_s())
         return True
 
@@ -143,6 +166,8 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
 
     def cancel(self) -> bool:
         """Cancel the attempt under way."""
+        if self._race is not None:
+            self._race.cancel()
         return bool(self._attempt.cancel())
 
     def cancelled(self) -> bool:

@@ -499,7 +499,7 @@ def certificate() -> Callable[[str], tuple[bytes, bytes]]:
 
     def make(name: str) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.datetime.now(datetime.UTC)
         signed = (
             x509.CertificateBuilder()

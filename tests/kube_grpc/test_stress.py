@@ -39,6 +39,7 @@ OPTIONS: dict[str, Any] = {
     "policy": "power_of_two",
     "ejection": kube_grpc.Ejection(errors=3, base_s=0.2, most_s=1.0),
     "retry": kube_grpc.Retry(),
+    "hedge": kube_grpc.Hedge(after_s=0.3),
     "drain_grace_s": DRAIN_GRACE_S,
     "dns_fallback": False,
 }
