@@ -102,6 +102,18 @@ class Options:
         return tuple(merged.items())
 
 
+def check_options(options: dict[str, Any]) -> Options:
+    """What `connect` was given, checked; lists are made tuples in it. Raises OptionError."""
+    if "options" in options:
+        options["options"] = tuple(options["options"])
+    try:
+        return Options(**options)
+    except TypeError as error:
+        allowed = ", ".join(Options.__dataclass_fields__)
+        msg = f"connect: {error}\n  allowed: {allowed}\n  do: leave out what is not listed"
+        raise OptionError(msg) from error
+
+
 def _check_policy(policy: str | Policy, hash_key: str | None, slow_start_s: float) -> None:
     if isinstance(policy, str):
         _check_choice("policy", policy, POLICIES)

@@ -135,3 +135,15 @@ class _Deadline(
     intercept_unary_stream = _bound  # type: ignore[assignment]
     intercept_stream_unary = _bound  # type: ignore[assignment]
     intercept_stream_stream = _bound  # type: ignore[assignment]
+
+
+class StubPing:
+    """Makes a ping of a stub into a ping of a channel."""
+
+    def __init__(self, ping: Callable[[Any], object], stub_class: Callable[[Any], Any]) -> None:
+        self._ping = ping
+        self._stub_class = stub_class
+
+    def __call__(self, channel: Any) -> object:
+        """Ping by a stub over this channel."""
+        return self._ping(self._stub_class(channel))

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kube_grpc.channel import Channel
-from kube_grpc.errors import OptionError
-from kube_grpc.options import Options
+from kube_grpc.options import Options, check_options
+from kube_grpc.pings import StubPing
 from kube_grpc.session import Session
 
 StubT = TypeVar("StubT")
@@ -64,18 +64,6 @@ def connect(target: str, stub_class: Callable[[Any], StubT], **options: Any) -> 
         return stub
 
 
-def check_options(options: dict[str, Any]) -> Options:
-    """What `connect` was given, checked; lists are made tuples in it. Raises OptionError."""
-    if "options" in options:
-        options["options"] = tuple(options["options"])
-    try:
-        return Options(**options)
-    except TypeError as error:
-        allowed = ", ".join(Options.__dataclass_fields__)
-        msg = f"connect: {error}\n  allowed: {allowed}\n  do: leave out what is not listed"
-        raise OptionError(msg) from error
-
-
 def close(stub: object) -> None:
     """Give up a stub that `connect` made. The last stub over a pool ends the pool. Again is no error."""
     with _lock:
@@ -91,18 +79,6 @@ def close_all() -> None:
         _shared.clear()
     for shared in ended:
         shared.session.close()
-
-
-class StubPing:
-    """Makes a ping of a stub into a ping of a channel."""
-
-    def __init__(self, ping: Callable[[Any], object], stub_class: Callable[[Any], Any]) -> None:
-        self._ping = ping
-        self._stub_class = stub_class
-
-    def __call__(self, channel: Any) -> object:
-        """Ping by a stub over this channel."""
-        return self._ping(self._stub_class(channel))
 
 
 def _renew_lock() -> None:

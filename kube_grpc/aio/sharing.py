@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kube_grpc.aio.channel import Channel
-from kube_grpc.sharing import StubPing, check_options
+from kube_grpc.options import check_options
+from kube_grpc.pings import StubPing
 
 StubT = TypeVar("StubT")
 

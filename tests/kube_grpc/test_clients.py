@@ -43,7 +43,8 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 def servant(make_address: Callable[[], str], api: Any) -> Iterator[None]:
     """A pod with gRPC's health and reflection services."""
     address = make_address()
-    server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+    executor = futures.ThreadPoolExecutor(4)
+    server = grpc.server(executor, options=[("grpc.so_reuseport", 0)])
     servicer = health.HealthServicer()
     servicer.set("echo", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -53,6 +54,7 @@ def servant(make_address: Callable[[], str], api: Any) -> Iterator[None]:
     api.put("greeter-1", address)
     yield
     server.stop(0).wait()
+    executor.shutdown()
 
 
 def test_grpcs_reflection_and_health_clients(servant: None, kubeconfig: Path) -> None:
