@@ -26,21 +26,30 @@ class Worker(Protocol):
         ...
 
 
-class Discovery(Worker, Protocol):
-    """A worker that tells endpoints."""
+class Discovery:
+    """A watch or a poll, with DNS where that tells nothing."""
+
+    def __init__(self, source: Watch | Poll, fallback: Fallback | None) -> None:
+        self.run, self.stop = source.run, source.stop
+        self._source = source
+        self._fallback = fallback
 
     def hurry(self) -> None:
         """From any thread: calls find nobody, and what was told last may be out of date."""
-        ...
+        self._source.hurry()
+        if self._fallback is not None:
+            self._fallback.hurry()
 
 
 def make_discovery(
     access: Access, target: Target, options: Options, report: Report, rng: random.Random
 ) -> Discovery:
     """A watch or a poll of the target's EndpointSlices that tells `report`."""
+    fallback = None
     if options.dns_fallback:
-        report = Fallback(report, target, authority=options.dns_authority)
+        report = fallback = Fallback(report, target, authority=options.dns_authority)
     reader = SliceReader(access, target.namespace, target.service)
     if options.mode == "watch":
-        return Watch(reader, target.port, report, rng=rng)
-    return Poll(reader, target.port, report, interval_s=options.refresh_interval_s, rng=rng)
+        return Discovery(Watch(reader, target.port, report, rng=rng), fallback)
+    poll = Poll(reader, target.port, report, interval_s=options.refresh_interval_s, rng=rng)
+    return Discovery(poll, fallback)

@@ -1,13 +1,16 @@
 """DNS where the Kubernetes API tells nothing: so that a missing right, or an API that is away at start, is no outage.
 
-Rule: DNS is used only as long as the API has never told the endpoints, and the API goes on being asked; its first
-answer replaces what DNS gave, for good. The pool then has one member, the Service's DNS name, which gRPC resolves: the
-cluster IP of an ordinary Service (one pod gets all calls), or all pods of a headless one, as gRPC sees them by itself.
+Rule: DNS is used only as long as the API has never told the endpoints; or while it fails and none of those it told can
+be reached, beside them. The API goes on being asked, and its first answer replaces what DNS gave. The pool then has one
+member more, the Service's DNS name, which gRPC resolves: the cluster IP of an ordinary Service (one pod gets all
+calls), or all pods of a headless one, as gRPC sees them by itself.
 
 A named port means nothing to DNS without the API: then there is no fallback.
 """
 
 from __future__ import annotations
+
+import threading
 
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.errors import DiscoveryError
@@ -18,30 +21,49 @@ _NOTE = "endpoints come from DNS, as the Kubernetes API tells none: {host} may b
 
 
 class Fallback:
-    """A Report that passes everything on, and adds the Service's DNS name while the API has told nothing."""
+    """A Report that passes everything on, and adds the Service's DNS name where it is needed."""
 
     def __init__(self, report: Report, target: Target, *, authority: str | None) -> None:
         self._report = report
         self._by_name = resolve_by_name(target, authority)
-        self._is_told = False
+        self._told: EndpointSet | None = None
+        self._is_failing = False
         self._is_fallen_back = False
+        self._lock = threading.Lock()  # Its two callers' sets must not overtake one another.
 
     def found(self, wanted: EndpointSet) -> None:
         """The API has told: DNS is not needed any more."""
-        self._is_told = True
-        self._report.found(wanted)
+        with self._lock:
+            self._told = wanted
+            self._is_failing = self._is_fallen_back = False
+            self._report.found(wanted)
 
     def works(self) -> None:
         """See watch.Report."""
+        self._is_failing = False
         self._report.works()
 
     def failed(self, error: DiscoveryError) -> None:
         """The API tells nothing: by name, if it never did."""
-        if not self._is_told and not self._is_fallen_back and self._by_name is not None:
-            self._is_fallen_back = True
+        self._is_failing = True
+        if self._told is None:
             # First: a call that does not wait would fail between the two.
-            self._report.found(self._by_name)
+            self._fall_back()
         self._report.failed(error)
+
+    def hurry(self) -> None:
+        """From any thread: calls find nobody. By name, if the API does not tell who is there now."""
+        if self._is_failing:
+            self._fall_back()
+
+    def _fall_back(self) -> None:
+        with self._lock:
+            if self._is_fallen_back or self._by_name is None:
+                return
+            self._is_fallen_back = True
+            told = EndpointSet() if self._told is None else self._told
+            both = (*told.endpoints, *self._by_name.endpoints)
+            self._report.found(EndpointSet(both, told.slices, self._by_name.notes))
 
 
 def resolve_by_name(target: Target, authority: str | None) -> EndpointSet | None:

@@ -11,7 +11,7 @@ from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
 from kube_grpc import hooks
 from kube_grpc.channel import Channel
-from kube_grpc.endpoints import EndpointSet
+from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.fallback import Fallback, resolve_by_name
 from kube_grpc.target import parse
@@ -146,13 +146,57 @@ REFUSED = DiscoveryError("no", kind="forbidden")
 
 
 def test_what_the_api_told_once_is_never_replaced_by_dns() -> None:
-    """An API that goes away later changes nothing: DNS is for the start only."""
+    """An API that goes away later changes nothing, and calls that find nobody change nothing while it answers."""
     told = Told()
     fallback = Fallback(told, parse("greeter.shop:50051"), authority=None)
     fallback.found(EndpointSet())
+    fallback.hurry()
     fallback.failed(REFUSED)
+    fallback.works()
+    fallback.hurry()
 
     assert told.sets == [EndpointSet()]
+
+
+def test_dns_beside_what_can_not_be_reached() -> None:
+    """While the API fails and calls find nobody: the name beside what was told, once; until the API tells again."""
+    told = Told()
+    known = EndpointSet((Endpoint("10.0.0.1", 50051),), slices=1)
+    fallback = Fallback(told, parse("greeter.shop:50051"), authority=None)
+    fallback.found(known)
+    fallback.failed(REFUSED)
+    fallback.hurry()
+    fallback.hurry()
+    fallback.found(known)
+
+    assert [[item.address for item in each.endpoints] for each in told.sets] == [
+        ["10.0.0.1"],
+        ["10.0.0.1", "dns:///greeter.shop.svc.cluster.local"],
+        ["10.0.0.1"],
+    ]
+
+
+def test_all_pods_are_replaced_while_the_api_is_away(
+    api: Any, names: Any, open_channel: Any, make_backend: Any, log: Any
+) -> None:
+    """Calls go to whom DNS names; once the API is back they follow the slices."""
+    old, new = make_backend("old"), make_backend("new")
+    api.put("greeter-1", old.address)
+    channel = open_channel()
+    assert say(channel) == b"old:x"
+
+    api.refuse_with = {"list": 503, "watch": 503}
+    api.cut()
+    log.wait_for(hooks.DiscoveryFailed)
+    names.addresses = [new.address]
+    old.stop()
+    assert channel.unary_unary(SAY)(b"x", timeout=20, wait_for_ready=True) == b"new:x"
+
+    api.put("greeter-1", new.address)
+    api.refuse_with = {}
+    log.wait_for(hooks.DiscoveryRecovered)
+    log.wait_for(hooks.MemberRemoved, 2)
+    assert [view.peer for view in channel.members()] == [new.endpoint.uri]
 
 
 def test_dns_is_said_once_and_with_a_note() -> None:

@@ -40,7 +40,7 @@ def test_a_channel_opened_before_a_fork_works_on_both_sides(run: Run) -> None:
 
     assert before["said"] == child["said"] == after["said"] == "a:x"
     assert code["code"] == 0
-    assert any(name.endswith("watch") for name in child["threads"])
+    assert any(name.endswith("discovery") for name in child["threads"])
 
 
 def test_a_child_that_does_not_call_starts_no_threads(run: Run) -> None:
