@@ -75,8 +75,8 @@ class Channel(grpc.Channel):
     member counts only while gRPC's health service there says that this service is SERVING ("" asks for the whole
     server); one without a health service counts. `zone`: prefer members that the Service's topology hints have for
     it. `dns_fallback`: while the Kubernetes API refuses or is away and has never told the endpoints, or
-    none of them can be reached any more, use the Service's DNS name, see `fallback`; `dns_authority` is the DNS server to ask, host:port, if not the system's.
-    `ping`: called with a grpc.Channel to one
+    none of them can be reached any more, use the Service's DNS name, see `fallback`; `dns_authority` is the DNS server
+    to ask, host:port, if not the system's. `ping`: called with a grpc.Channel to one
     member; raising (or a future that fails) means
     that it does not answer. A call in it without a timeout gets `ping_interval_s`. In watch mode a member that fails
     is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None for plaintext. The

@@ -34,15 +34,25 @@ class Names(BaseResolver):  # type: ignore[misc]  # untyped
         return reply
 
 
+def listen(resolver: Names) -> list[DNSServer]:
+    """A server for UDP and one for TCP on the same port; one that is free for UDP may be taken for TCP."""
+    logger = DNSLogger(logf=lambda _text: None)
+    for _ in range(20):
+        udp = DNSServer(resolver, address="127.0.0.1", port=0, logger=logger)
+        try:
+            port = udp.server.server_address[1]
+            return [udp, DNSServer(resolver, address="127.0.0.1", port=port, tcp=True, logger=logger)]
+        except OSError:
+            udp.server.server_close()
+    raise AssertionError("no port is free for both")
+
+
 @pytest.fixture
 def names(make_address: Callable[[], str]) -> Iterator[Any]:
     """A DNS server; `authority` says where."""
     resolver = Names()
-    logger = DNSLogger(logf=lambda _text: None)
-    servers = [DNSServer(resolver, address="127.0.0.1", port=0, logger=logger)]
-    port = servers[0].server.server_address[1]
-    servers.append(DNSServer(resolver, address="127.0.0.1", port=port, tcp=True, logger=logger))
-    resolver.authority = f"127.0.0.1:{port}"
+    servers = listen(resolver)
+    resolver.authority = f"127.0.0.1:{servers[0].server.server_address[1]}"
     for server in servers:
         server.start_thread()
     yield resolver
