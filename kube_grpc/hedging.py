@@ -53,6 +53,8 @@ def race(
             member = running.pop(call)
             error = call.exception()
             if error is None:
+                if member is not first and first not in running.values():
+                    pool.judge(first, opening.code())
                 member.succeed()
                 return call.result(), call
             if member is not first:

@@ -46,6 +46,9 @@ async def race(
                 member, call = running.pop(task)
                 error = task.exception()  # CancelledError if the call was cancelled: so is this one, then
                 if error is None:
+                    failed = opening.exception() if task is not opening and opening not in running else None
+                    if isinstance(failed, grpc.aio.AioRpcError):
+                        pool.judge(first[0], failed.code())
                     member.succeed()
                     return task.result(), call
                 if not isinstance(error, grpc.aio.AioRpcError):

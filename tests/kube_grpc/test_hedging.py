@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from kube_grpc import Hedge, OptionError, hooks
+from kube_grpc import Ejection, Hedge, OptionError, hooks
 from kube_grpc.aio import Channel as AioChannel
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.channel import Channel
@@ -152,6 +152,37 @@ def test_a_failure_waits_for_the_others(use: Any, make_backend: Any) -> None:
         hedge=SOON,
         policy=Slow("slow", "failing"),
     )
+
+
+def test_a_first_attempt_that_fails_late_counts_against_its_member(use: Any, make_backend: Any) -> None:
+    """The call ends well by the other member, and still the failure is one towards the first one's ejection."""
+    failing, quick = make_backend("failing"), make_backend("quick")
+    begun, failed = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
+        begun.acquire(timeout=WAIT_S)
+        context.add_callback(failed.release)
+        context.abort(grpc.StatusCode.INTERNAL, "it broke")
+        return b""
+
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        begun.release()
+        failed.acquire(timeout=WAIT_S)
+        return b"quick:x"
+
+    for server, say in ((failing, fail), (quick, answer)):
+        server.stop()
+        server._say = say
+        server.start()
+
+    def work(channel: Any, say: Call) -> None:
+        (member,) = [each for each in channel._pool.picker.members if each.endpoint.pod == "failing"]
+        for _ in range(int(Budget.MOST) - 1):  # the answer may overtake the failure, but not each time
+            answers(say(b"x"), b"quick:x")
+        assert member.failures > 0
+
+    rule = Ejection(errors=1000)
+    use(work, [failing, quick], hedge=SOON, ejection=rule, policy=Slow("failing", "quick"))
 
 
 def test_when_all_fail_the_first_failure_is_told(use: Any, make_backend: Any) -> None:
