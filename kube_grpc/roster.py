@@ -13,6 +13,7 @@ Does not know where addresses come from (`watch`, `poll`), how calls are made (`
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Iterable
@@ -37,6 +38,8 @@ _LOOK_S = 0.05
 _LOOK_OFTEN_S = 0.005
 _NEW_S = 1.0
 _LOOK_PER_MEMBER_S = 0.000_1
+# How long the first members wait for each other, or the first calls of every client would all go to one pod.
+_GATHERING_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Roster:
         self._wanted: EndpointSet | None = None
         self._error: DiscoveryError | None = None
         self._failing_since_at: float | None = None
+        self._gather_by: float | None = None  # Monotonic; inf once the first members serve.
         self._started_at = time.time()
         self.snapshot = Snapshot((), None, Situation(target, self._started_at), Connectivity.CONNECTING)
 
@@ -151,6 +155,8 @@ class Roster:
                 member.state = state
         if changed:
             self.changed(changed)
+        elif self._is_gathering():
+            self._publish()
         now = time.monotonic()
         self._readmit(now)
         is_new = any(item.may_connect and now - item.opened_at < _NEW_S for item in self._by_key.values())
@@ -253,7 +259,7 @@ class Roster:
     def _publish(self) -> None:
         """Put out a new snapshot, and tell what changed."""
         before = self._picker.members
-        serving = plan.serving(self._by_key.values(), self._options.zone)
+        serving = () if self._is_gathering() else plan.serving(self._by_key.values(), self._options.zone)
         if serving != before:
             now = time.monotonic()
             for member in set(serving) - set(before):
@@ -269,6 +275,18 @@ class Roster:
         self.snapshot = Snapshot(tuple(self._by_key.values()), picker, situation, state)
         self._host.publish(self.snapshot)
         self._tell_changes(before, serving)
+
+    def _is_gathering(self) -> bool:
+        """Whether the first members still wait for each other: until all are connected or failed, or time is up."""
+        if self._gather_by == math.inf or not self._by_key:
+            return False
+        now = time.monotonic()
+        if self._gather_by is None:
+            self._gather_by = now + _GATHERING_S
+        if now < self._gather_by and any(item.may_connect for item in self._by_key.values()):
+            return True
+        self._gather_by = math.inf
+        return False
 
     def _tell_changes(self, before: tuple[Member, ...], after: tuple[Member, ...]) -> None:
         if before == after:

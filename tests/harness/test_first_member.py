@@ -15,7 +15,7 @@ import sys
 from demo_server import client
 from kube_grpc.picker import RoundRobin
 
-RoundRobin.pick = lambda self: self.members[0]
+RoundRobin.pick = lambda self, _metadata=None: self.members[0]
 sys.exit(client.main())
 """
 CONFTEST = """\
