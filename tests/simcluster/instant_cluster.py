@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from simcluster import schema
-from simcluster.controllers import Controllers, start
+from simcluster.controllers.controllers import Controllers, start
 from simcluster.profile import FAST, Profile
 from simcluster.registry import Registry, format_time
 from simcluster.store import Event, Key, Object

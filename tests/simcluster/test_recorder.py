@@ -6,7 +6,7 @@ import random
 
 from instant_cluster import CATALOGUE
 
-from simcluster.controllers import Recorder
+from simcluster.controllers.events import Recorder
 from simcluster.registry import Registry
 from simcluster.store import Object
 
