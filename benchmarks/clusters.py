@@ -59,10 +59,11 @@ def start_simulated(*, nodes: int = 1, images: dict[str, str] | None = None) -> 
     """A simulated cluster; with more than one node, their pods of IMAGE are status only."""
     given: dict[str, Any] = {} if nodes == 1 else {"nodes": nodes}
     with Cluster(images if images is not None else {IMAGE: "status-only"}, **given) as cluster:
-        yield _read_kubeconfig(cluster.kubeconfig, (cluster.pid,))
+        yield read_kubeconfig(cluster.kubeconfig, (cluster.pid,))
 
 
-def _read_kubeconfig(path: Path, pids: tuple[int, ...]) -> Running:
+def read_kubeconfig(path: Path, pids: tuple[int, ...]) -> Running:
+    """A cluster by the kubeconfig of its administrator, with a client certificate in it."""
     config = yaml.safe_load(path.read_text())
     user, target = config["users"][0]["user"], config["clusters"][0]["cluster"]
     tls = ssl.create_default_context(cadata=_decode(target["certificate-authority-data"]))

@@ -7,7 +7,7 @@ absent, never guessed.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ABSENT = "not on this machine"
@@ -60,11 +60,16 @@ class Figure:
     theirs: Series | None = None
 
     @property
+    def is_kept(self) -> bool:
+        """Whether it keeps its bound, if it has one."""
+        return self.bound is None or self.bound.holds(self.ours)
+
+    @property
     def verdict(self) -> str:
-        """Whether it keeps its bound."""
+        """The same in a word."""
         if self.bound is None:
             return ""
-        return "kept" if self.bound.holds(self.ours) else "**missed**"
+        return "kept" if self.is_kept else "**missed**"
 
     @property
     def ratio(self) -> str:
@@ -79,8 +84,8 @@ def format_number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def render(figures: Sequence[Figure], *, machine: str, notes: Sequence[str] = ()) -> str:
-    """The page in Markdown."""
+def render(figures: Sequence[Figure], *, machine: str, profiles: Mapping[str, str] | None = None) -> str:
+    """The page in Markdown; `profiles` say, for a measurement that missed a bound, where its time goes."""
     lines = [
         "# Benchmarks",
         "",
@@ -93,8 +98,12 @@ def render(figures: Sequence[Figure], *, machine: str, notes: Sequence[str] = ()
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_line(each) for each in figures]
-    if notes:
-        lines += ["", *(f"- {note}" for note in notes)]
+    for name, shares in (profiles or {}).items():
+        lines += [
+            "",
+            f"Where the time of the simulated cluster goes in `{name}` (`python -m benchmarks.profiling {name}`):",
+        ]
+        lines += ["", *(f"    {line}" for line in shares.rstrip().splitlines())]
     return "\n".join(lines) + "\n"
 
 

@@ -69,10 +69,10 @@ def measure_pods(peers: Peers, rounds: int, say: Say) -> list[Figure]:
     for number in range(rounds):
         say(f"pods, round {number + 1} of {rounds}")
         with start_simulated() as cluster:
-            ours.append(asyncio.run(_create_and_run(cluster, None)))
+            ours.append(asyncio.run(create_and_run(cluster, None)))
         if peers.has_kwok:
             with start_control_plane(peers, kwok=True) as cluster:
-                theirs.append(asyncio.run(_create_and_run(cluster, "node-0")))
+                theirs.append(asyncio.run(create_and_run(cluster, "node-0")))
     return [
         Figure(
             f"{_PODS} status-only pods, {_AT_ONCE} requests at once: {what}",
@@ -85,7 +85,7 @@ def measure_pods(peers: Peers, rounds: int, say: Say) -> list[Figure]:
     ]
 
 
-async def _create_and_run(cluster: Running, node: str | None) -> tuple[float, float]:
+async def create_and_run(cluster: Running, node: str | None) -> tuple[float, float]:
     """Pods a second created, and Running; without a scheduler a node must be named."""
     async with asyncio.timeout(_TIMEOUT_S), connect(cluster) as session:
         if node is not None:
@@ -250,11 +250,12 @@ def measure_greeters(_peers: Peers, rounds: int, say: Say) -> list[Figure]:
     for number in range(rounds):
         say(f"200 Greeters, round {number + 1} of {rounds}")
         with start_simulated(images={"greeter:dev": "python -m demo_server.server"}) as cluster:
-            times_s.append(asyncio.run(_scale_greeters(cluster, 200)))
+            times_s.append(asyncio.run(scale_greeters(cluster, 200)))
     return [Figure("200 Greeters (processes), scaled up to all Ready", Series(tuple(times_s), "s"), Bound(3))]
 
 
-async def _scale_greeters(cluster: Running, replicas: int) -> float:
+async def scale_greeters(cluster: Running, replicas: int) -> float:
+    """Seconds from the scaling to as many Ready Greeters."""
     path = "/apis/apps/v1/namespaces/default/deployments"
     async with asyncio.timeout(_TIMEOUT_S), connect(cluster) as session:
         await send(session, "POST", path, _make_greeters())

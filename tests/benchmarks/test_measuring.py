@@ -58,3 +58,22 @@ def test_an_unknown_measurement_is_refused() -> None:
     assert done.returncode == 2
     assert "unknown: speed" in done.stderr
     assert "known: start" in done.stderr
+
+
+def test_unknown_work_is_not_profiled() -> None:
+    """The known ones are named."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.profiling", "speed"],
+        cwd=_ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, 'unknown work "speed"\n  known: greeters, pods\n')
+
+
+def test_a_profile_names_the_rooms() -> None:
+    """The API server and the registry have their share in creating pods."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.profiling", "pods"],
+        cwd=_ROOT, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert "%  simcluster/registry\n" in done.stdout
+    assert "%  simcluster/apiserver\n" in done.stdout

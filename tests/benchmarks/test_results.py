@@ -42,3 +42,12 @@ def test_a_peer_that_is_not_there_is_said_to_be_absent() -> None:
 def test_numbers_have_three_digits_that_count(value: float, shown: str) -> None:
     """More would be noise."""
     assert format_number(value) == shown
+
+
+def test_a_missed_bound_has_its_profile() -> None:
+    """The shares stand below the table, as they were printed."""
+    page = render([], machine="any", profiles={"pods": " 60.0%  registry\n 40.0%  store\n"})
+
+    assert page.endswith(
+        "(`python -m benchmarks.profiling pods`):\n\n     60.0%  registry\n     40.0%  store\n"
+    )
