@@ -7,6 +7,7 @@ when it has stopped, nothing of it is left. Only what the first answer needs is 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -127,6 +128,8 @@ async def _serve(options: Options, directory: Directory, ground: _Ground) -> int
     cluster = await start(_settings(options, directory, kubeconfig, ground))
     try:
         _announce(cluster, kubeconfig, options, ground.choice, sys.stdout)
+        gc.freeze()
+        gc.enable()
         cluster.prepare()
         return await _wait(cluster, stop)
     finally:
