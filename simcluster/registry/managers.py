@@ -102,7 +102,11 @@ def apply_write(
     live = blank if old is None else {**old, "metadata": _unmanaged(old["metadata"])}
     entries = [] if old is None else _choose(kind, old["metadata"].get("managedFields"), None)
     if old is not None and not entries:
-        comparison = _compare(kind, blank, live, subresource)
+        try:
+            comparison = _compare(kind, blank, live, subresource)
+        except ValueError as error:
+            # Nothing can be applied to what was stored without being understood.
+            raise StatusError(f"failed to create typed live object: {error}", reason="") from error
         before = Writer(_BEFORE, "Update", kind.api_version, subresource or "")
         entries = track([], comparison, before, now)
     new, entries = apply(

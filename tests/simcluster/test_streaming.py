@@ -179,10 +179,12 @@ def test_files_are_copied_in_and_out(kubectl: Kubectl, tmp_path: Path) -> None:
     source.mkdir()
     (source / "a").write_bytes(os.urandom(200_000))
     (source / "b").write_text("b")
-    kubectl("cp", str(source), "sh:copied")
-    kubectl("cp", str(source / "a"), "sh:single")
-    kubectl("cp", "sh:copied", str(target))
-    kubectl("cp", "sh:single", str(tmp_path / "single"))
+    # Names of this test's own: the pod is that of all, and a copy to a folder that is there goes into it.
+    copied, single = f"sh:{tmp_path.name}-copied", f"sh:{tmp_path.name}-single"
+    kubectl("cp", str(source), copied)
+    kubectl("cp", str(source / "a"), single)
+    kubectl("cp", copied, str(target))
+    kubectl("cp", single, str(tmp_path / "single"))
 
     assert {each.name: each.read_bytes() for each in target.iterdir()} == {
         each.name: each.read_bytes() for each in source.iterdir()

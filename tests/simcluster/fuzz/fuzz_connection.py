@@ -17,7 +17,7 @@ _STREAM_S = 0.02
 _REAL = re.compile(
     r"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support\."
     r"|map: .* does not contain declared merge key: \w+"
-    r"|failed to create typed (new|patch|live) object \(.*"
+    r"|failed to create typed (new|patch|live) object[ :].*"
     r"|resourceVersion: Invalid value: .*: strconv\.ParseUint: parsing .*: invalid syntax"
     r"|unknown patch type: .* in map: .*"
     r"|resourceVersion should not be set on objects to be created",
