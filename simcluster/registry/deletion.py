@@ -65,7 +65,7 @@ def mark(resource: str, obj: Object, options: DeleteOptions, now: float) -> Obje
     marked = {**obj, "metadata": metadata}
     if resource == "namespaces":
         marked["status"] = {**obj.get("status", {}), "phase": "Terminating"}
-        del metadata["deletionGracePeriodSeconds"]
+        metadata.pop("deletionGracePeriodSeconds", None)
     return marked
 
 

@@ -138,3 +138,14 @@ def test_some_namespaces_cannot_be_deleted(registry: Registry, name: str) -> Non
             registry.delete("namespaces", None, name, dry_run=dry_run)
         said = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
         assert caught.value.message == said
+
+
+def test_a_namespace_that_ends_is_deleted_again_with_another_propagation(registry: Registry) -> None:
+    """The second request is taken, too: it may only add what else is to be waited for."""
+    registry.create("namespaces", None, {"metadata": {"name": "ending"}})
+    registry.delete("namespaces", None, "ending")
+
+    marked = registry.delete("namespaces", None, "ending", propagation="Orphan")
+
+    assert "orphan" in marked["metadata"]["finalizers"]
+    assert "deletionGracePeriodSeconds" not in marked["metadata"]
