@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _PODS = 1_000
 _MANY_PODS, _MANY_NODES = 10_000, 100
 _WATCHERS, _CHANGES = 100, 1_000
 _TIMEOUT_S = 300.0
+_POLL_S = 0.05
 _GREETER = Path(__file__).parent.parent / "manifests" / "greeter.yaml"
 
 
@@ -89,7 +90,7 @@ async def create_and_run(cluster: Running, node: str | None) -> tuple[float, flo
     """Pods a second created, and Running; without a scheduler a node must be named."""
     async with asyncio.timeout(_TIMEOUT_S), connect(cluster) as session:
         if node is not None:
-            await send(session, "POST", "/api/v1/nodes", make_node(node))
+            await _add_nodes(session, [node])
         revision = await read_revision(session, PODS)
         counting = asyncio.create_task(_await_running(session, _PODS, revision))
         begun_at = time.perf_counter()
@@ -101,17 +102,45 @@ async def create_and_run(cluster: Running, node: str | None) -> tuple[float, flo
         return _PODS / created_s, _PODS / (running_at - begun_at)
 
 
+async def _add_nodes(session: aiohttp.ClientSession, names: Sequence[str]) -> None:
+    """Nodes for a cluster without a scheduler, as soon as whoever looks after them has them Ready."""
+    path = "/api/v1/nodes"
+    await do_all([partial(send, session, "POST", path, make_node(name)) for name in names], at_once=_AT_ONCE)
+    while True:
+        nodes = orjson.loads(await send(session, "GET", path))["items"]
+        ready = [each for each in nodes if _is_ready(each)]
+        if len(ready) >= len(names):
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 async def _await_running(session: aiohttp.ClientSession, count: int, revision: str) -> float:
-    """When the last of so many pods was told to be Running."""
-    running: set[str] = set()
-    async with contextlib.aclosing(
-        _named(follow(session, PODS, {"resourceVersion": revision}), b'"phase":"Running"')
-    ) as names:
-        async for name in names:
-            running.add(name)
-            if len(running) == count:
-                return time.perf_counter()
-    raise RuntimeError(f"the watch ended with {len(running)} of {count} pods running")
+    """When the last of so many pods was told to be Running. A server may end the watch of a slow client: then it is
+    listed and watched anew.
+    """
+    while True:
+        running: set[str] = set()
+        if revision == "":
+            page = orjson.loads(await send(session, "GET", PODS))
+            revision = page["metadata"]["resourceVersion"]
+            running = {
+                each["metadata"]["name"] for each in page["items"] if each["status"]["phase"] == "Running"
+            }
+        if len(running) == count:
+            return time.perf_counter()
+        async with contextlib.aclosing(
+            _named(follow(session, PODS, {"resourceVersion": revision}), b'"phase":"Running"')
+        ) as names:
+            async for name in names:
+                running.add(name)
+                if len(running) == count:
+                    return time.perf_counter()
+        revision = ""
 
 
 async def _named(lines: AsyncIterator[bytes], mark: bytes) -> AsyncGenerator[str, None]:
@@ -148,10 +177,7 @@ async def _fill_and_list(cluster: Running, rounds: int, *, has_nodes: bool) -> d
     async with asyncio.timeout(_TIMEOUT_S), connect(cluster) as session:
         before = await _time_writes(session, "before", rounds)
         if not has_nodes:
-            nodes = [make_node(f"node-{number}") for number in range(_MANY_NODES)]
-            await do_all(
-                [partial(send, session, "POST", "/api/v1/nodes", node) for node in nodes], at_once=_AT_ONCE
-            )
+            await _add_nodes(session, [f"node-{number}" for number in range(_MANY_NODES)])
         revision = await read_revision(session, PODS)
         counting = asyncio.create_task(_await_running(session, _MANY_PODS, revision))
         pods = [
