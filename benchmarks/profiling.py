@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profiling pods|greeters`: where the simulated cluster's own time goes, by room.
+"""`python -m benchmarks.profiling pods|greeters|start`: where the simulated cluster's own time goes, by room.
 
 It runs the cluster in this process under cProfile, which makes every call of Python dearer than what C does: shares are
 what to look at, not seconds. The client is a process of its own, as in the benchmarks.
@@ -10,6 +10,7 @@ import asyncio
 import cProfile
 import os
 import pstats
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -26,9 +27,12 @@ _MOST = 14
 
 def main(work: str, kubeconfig: str | None = None) -> int:
     """Profile a cluster at this work; with a kubeconfig, be its client. Returns the exit code."""
-    if work not in ("pods", "greeters"):
-        print(f'unknown work "{work}"\n  known: greeters, pods', file=sys.stderr)  # noqa: T201
+    if work not in ("pods", "greeters", "start"):
+        print(f'unknown work "{work}"\n  known: greeters, pods, start', file=sys.stderr)  # noqa: T201
         return 2
+    if work == "start":
+        print(_render_imports())  # noqa: T201 -- the result
+        return 0
     if kubeconfig is not None:
         cluster = read_kubeconfig(Path(kubeconfig), ())
         drive: Any = (
@@ -75,6 +79,22 @@ async def _serve(work: str, profile: cProfile.Profile) -> None:
             await cluster.stop()
         if code != 0:
             raise RuntimeError(f"the client failed with exit code {code}")
+
+
+def _render_imports() -> str:
+    """Shares of the time that the imports before the first answer take, by room: they are nearly all of the start."""
+    command = [sys.executable, "-X", "importtime", "-c", "import simcluster.__main__, simcluster.up"]
+    environment = os.environ | {"SSL_CERT_FILE": os.devnull}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    shares: Counter[str] = Counter()
+    for line in told.splitlines():
+        own_us, _, name = (part.strip() for part in line.removeprefix("import time:").split("|"))
+        if own_us.isdigit():
+            parts = name.split(".")
+            shares["/".join(parts[:2]) if parts[0] == "simcluster" else parts[0]] += int(own_us)
+    total = sum(shares.values())
+    lines = [f"{share / total:6.1%}  {room}" for room, share in shares.most_common(_MOST)]
+    return "\n".join([f"{total / 1e6:6.3f} s  imports in all", *lines])
 
 
 def _render(stats: pstats.Stats) -> str:

@@ -66,7 +66,7 @@ def test_unknown_work_is_not_profiled() -> None:
         [sys.executable, "-m", "benchmarks.profiling", "speed"],
         cwd=_ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (2, 'unknown work "speed"\n  known: greeters, pods\n')
+    assert (done.returncode, done.stderr) == (2, 'unknown work "speed"\n  known: greeters, pods, start\n')
 
 
 def test_a_profile_names_the_rooms() -> None:
