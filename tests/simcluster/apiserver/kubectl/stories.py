@@ -24,7 +24,7 @@ PRELUDE = ("create serviceaccount default", "apply -f kinds.yaml")
 _PATTERNS = (
     (r"[ \t]+(?=\n|$)", ""),
     (r"[ \t]{2,}|\t", "  "),
-    (r"(Client Version: v\d+\.\d+)\.\d+", r"\1.N"),
+    (r"(Client Version: v\d+\.\d+)\.\d+(-[-.\w]+)?", r"\1.N"),
     (r'("?[rR]esource ?[vV]ersion"?: +)"?\d+"?', r"\1N"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z|[+-]\d\d:\d\d)", "TIME"),
     (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+\d{4}", "TIME"),
