@@ -92,9 +92,7 @@ def _render_imports() -> str:
         if own_us.isdigit():
             parts = name.split(".")
             shares["/".join(parts[:2]) if parts[0] == "simcluster" else parts[0]] += int(own_us)
-    total = sum(shares.values())
-    lines = [f"{share / total:6.1%}  {room}" for room, share in shares.most_common(_MOST)]
-    return "\n".join([f"{total / 1e6:6.3f} s  imports in all", *lines])
+    return f"{sum(shares.values()) / 1e6:6.3f} s  imports in all\n{_show(shares)}"
 
 
 def _render(stats: pstats.Stats) -> str:
@@ -104,6 +102,10 @@ def _render(stats: pstats.Stats) -> str:
     for (path, _, name), (_, _, own_s, _, _) in found.items():
         if "select" not in name and "poll" not in name:
             shares[_room(path)] += own_s  # type: ignore[assignment] # seconds
+    return _show(shares)
+
+
+def _show(shares: Counter[str]) -> str:
     total = sum(shares.values())
     return "\n".join(f"{share / total:6.1%}  {room}" for room, share in shares.most_common(_MOST))
 

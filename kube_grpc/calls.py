@@ -17,6 +17,7 @@ and fail by the object they return, as gRPC's do.
 from __future__ import annotations
 
 import random
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -62,6 +63,26 @@ class Method:
             )
             member.methods[self] = bound
         return bound
+
+
+class Methods:
+    """One Method for equal arguments, however many stubs are made: members keep one multi-callable for each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[Any, ...], Method] = {}
+
+    def intern(
+        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
+    ) -> Method:
+        """The Method of these arguments."""
+        key = (kind, name, serializer, deserializer, bool(is_registered))
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = Method(
+                    kind, name, serializer, deserializer, is_registered=bool(is_registered)
+                )
+            return self._known[key]
 
 
 class _Caller:
@@ -228,9 +249,7 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
             return None
         if delay_s > 0:
             time.sleep(delay_s)
-        other = self._pool.enter_other((failed,), metadata)
-        if other is None and not attempts.must_be_other:
-            other = self._pool.enter(metadata)
+        other = self._pool.enter_again(failed, metadata, must_be_other=attempts.must_be_other)
         if other is None and attempts.is_patient:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
             other = self._pool.wait(left_s, is_patient=True, other_than=failed, metadata=metadata)

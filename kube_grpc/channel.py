@@ -155,7 +155,7 @@ class Channel(grpc.Channel):
         self._pool = session.pool
         self._on_close: Callable[[], None] | None = on_close
         self._lock = threading.Lock()
-        self._methods: dict[tuple[Any, ...], calls.Method] = {}
+        self._methods = calls.Methods()
 
     @property
     def target(self) -> str:
@@ -176,7 +176,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.unary_unary makes."""
         return calls.UnaryUnary(
             self._pool,
-            self._intern(
+            self._methods.intern(
                 "unary_unary", method, request_serializer, response_deserializer, _registered_method
             ),
         )
@@ -191,7 +191,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.unary_stream makes."""
         return calls.UnaryStream(
             self._pool,
-            self._intern(
+            self._methods.intern(
                 "unary_stream", method, request_serializer, response_deserializer, _registered_method
             ),
         )
@@ -206,7 +206,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.stream_unary makes."""
         return calls.StreamUnary(
             self._pool,
-            self._intern(
+            self._methods.intern(
                 "stream_unary", method, request_serializer, response_deserializer, _registered_method
             ),
         )
@@ -221,7 +221,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.stream_stream makes."""
         return calls.StreamStream(
             self._pool,
-            self._intern(
+            self._methods.intern(
                 "stream_stream", method, request_serializer, response_deserializer, _registered_method
             ),
         )
@@ -257,17 +257,3 @@ class Channel(grpc.Channel):
         exc_tb: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _intern(
-        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
-    ) -> calls.Method:
-        """One Method for equal arguments, however many stubs are made: members keep one multi-callable for
-        each.
-        """
-        key = (kind, name, serializer, deserializer, bool(is_registered))
-        with self._lock:
-            if key not in self._methods:
-                self._methods[key] = calls.Method(
-                    kind, name, serializer, deserializer, is_registered=bool(is_registered)
-                )
-            return self._methods[key]

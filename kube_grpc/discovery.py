@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
+from kube_grpc import target as targets
 from kube_grpc.access import Access
 from kube_grpc.fallback import Fallback
 from kube_grpc.options import Options
@@ -39,6 +40,16 @@ class Discovery:
         self._source.hurry()
         if self._fallback is not None:
             self._fallback.hurry()
+
+
+def open_access(options: Options) -> Access:
+    """The way to the Kubernetes API that the options name; AccessError where there is none."""
+    return Access(api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context)
+
+
+def find_target(text: str, access: Access) -> Target:
+    """The target as written, in the namespace that is one's own where it names none; TargetError."""
+    return targets.parse(text, namespace=None if targets.has_namespace(text) else access.find_namespace())
 
 
 def make_discovery(

@@ -60,6 +60,11 @@ class Entrance:
             chosen = next((item for item in others if item.key > chosen.key), others[0])
         return chosen if chosen.enter() else None
 
+    def enter_again(self, failed: Member, metadata: Metadata, *, must_be_other: bool) -> Member | None:
+        """A member for another attempt: another one, or, if that need not be, any."""
+        other = self.enter_other((failed,), metadata)
+        return self.enter(metadata) if other is None and not must_be_other else other
+
     def find_arguments(self, endpoint: Endpoint) -> tuple[tuple[str, Any], ...]:
         """Channel arguments for the connection to one pod; its own, where `per_member` says any, win."""
         if self._per_member is None:

@@ -11,9 +11,7 @@ import random
 import threading
 
 from kube_grpc import forks
-from kube_grpc import target as targets
-from kube_grpc.access import Access
-from kube_grpc.discovery import Worker, make_discovery
+from kube_grpc.discovery import Worker, find_target, make_discovery, open_access
 from kube_grpc.options import Options
 from kube_grpc.pings import Pinger
 from kube_grpc.pool import Pool
@@ -27,17 +25,12 @@ class Session:
     def __init__(self, text: str, options: Options) -> None:
         self._options = options
         self._rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
-        self._access = self._open_access()
-        namespace = None if targets.has_namespace(text) else self._access.find_namespace()
-        self.target = targets.parse(text, namespace=namespace)
+        self._access = open_access(options)
+        self.target = find_target(text, self._access)
         self._reviving = threading.Lock()
         self.pool = Pool(self.target, options, rng=self._rng)
         self._begin()
         forks.follow(self)
-
-    def _open_access(self) -> Access:
-        options = self._options
-        return Access(api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context)
 
     def _begin(self) -> None:
         options, pool = self._options, self.pool
@@ -69,7 +62,7 @@ class Session:
             if self.pool.revive is None:
                 return  # Another thread was first.
             forks.require_support()
-            self._access = self._open_access()
+            self._access = open_access(self._options)
             self._access.forget_connections()
             self.pool.restart()
             self._begin()

@@ -20,14 +20,13 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from kube_grpc import target as targets
 from kube_grpc.access import Access
 from kube_grpc.aio import calls
 from kube_grpc.aio.pings import ping_members
 from kube_grpc.aio.pool import AioPool
-from kube_grpc.calls import Method
+from kube_grpc.calls import Methods
 from kube_grpc.channel import MemberView, view_members
-from kube_grpc.discovery import make_discovery
+from kube_grpc.discovery import find_target, make_discovery, open_access
 from kube_grpc.ejection import Ejection
 from kube_grpc.endpoints import Endpoint
 from kube_grpc.hedges import Hedge
@@ -106,11 +105,8 @@ class Channel(grpc.aio.Channel):
 
     def _open(self, target: str, options: Options, interceptors: tuple[Any, ...]) -> None:
         rng = random.Random()  # noqa: S311 chance for balancing and jitter, not for secrets
-        self._access: Access | None = Access(
-            api_client=options.api_client, kubeconfig=options.kubeconfig, context=options.context
-        )
-        namespace = None if targets.has_namespace(target) else self._access.find_namespace()
-        wanted = targets.parse(target, namespace=namespace)
+        self._access: Access | None = open_access(options)
+        wanted = find_target(target, self._access)
         self._join(AioPool(wanted, options, interceptors=interceptors, rng=rng), options)
         self._discovery = make_discovery(self._access, wanted, options, self._pool, rng)
         self._pool.hurry = self._discovery.hurry
@@ -129,7 +125,7 @@ class Channel(grpc.aio.Channel):
 
     def _join(self, pool: AioPool, options: Options) -> None:
         self._pool = pool
-        self._methods: dict[tuple[Any, ...], Method] = {}
+        self._methods = Methods()
         self._pinging: asyncio.Task[None] | None = None
         if options.mode == "poll" or options.ping is not None:
             self._pinging = asyncio.ensure_future(
@@ -156,7 +152,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryUnary:
         """A multi-callable as grpc.aio.Channel.unary_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryUnary(self._pool, self._intern("unary_unary", *said))
+        return calls.UnaryUnary(self._pool, self._methods.intern("unary_unary", *said))
 
     def unary_stream(
         self,
@@ -167,7 +163,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryStream:
         """A multi-callable as grpc.aio.Channel.unary_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryStream(self._pool, self._intern("unary_stream", *said))
+        return calls.UnaryStream(self._pool, self._methods.intern("unary_stream", *said))
 
     def stream_unary(
         self,
@@ -178,7 +174,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamUnary:
         """A multi-callable as grpc.aio.Channel.stream_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamUnary(self._pool, self._intern("stream_unary", *said))
+        return calls.StreamUnary(self._pool, self._methods.intern("stream_unary", *said))
 
     def stream_stream(
         self,
@@ -189,7 +185,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamStream:
         """A multi-callable as grpc.aio.Channel.stream_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamStream(self._pool, self._intern("stream_stream", *said))
+        return calls.StreamStream(self._pool, self._methods.intern("stream_stream", *said))
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: ARG002  # it always does
         """READY while a member serves; CONNECTING while there is hope; TRANSIENT_FAILURE else; SHUTDOWN once closed."""
@@ -230,15 +226,3 @@ class Channel(grpc.aio.Channel):
         exc_tb: TracebackType | None,
     ) -> None:
         await self.close(None)
-
-    def _intern(
-        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
-    ) -> Method:
-        """One Method for equal arguments, however many stubs are made."""
-        key = (kind, name, serializer, deserializer, bool(is_registered))
-        found = self._methods.get(key)
-        if found is None:
-            found = self._methods[key] = Method(
-                kind, name, serializer, deserializer, is_registered=bool(is_registered)
-            )
-        return found

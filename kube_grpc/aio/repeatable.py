@@ -107,9 +107,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
             return False
         if delay_s > 0:
             await asyncio.sleep(delay_s)
-        other = self._pool.enter_other((failed,), self._metadata)
-        if other is None and not attempts.must_be_other:
-            other = self._pool.enter(self._metadata)
+        other = self._pool.enter_again(failed, self._metadata, must_be_other=attempts.must_be_other)
         if other is None and self._is_patient:
             other = await self._pool.wait(
                 self._left_s(), is_patient=True, other_than=failed, metadata=self._metadata

@@ -22,7 +22,7 @@ _HEAD = 8
 _LONGEST_FRAME = 2**24 - 1
 # A header block is a few dozen bytes; what unpacks to more than this is an attack.
 _LONGEST_HEADERS = 64 * 1024
-CANCEL, REFUSED, PROTOCOL_ERROR = 5, 3, 1
+CANCEL, REFUSED = 5, 3
 
 _WORDS = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow "

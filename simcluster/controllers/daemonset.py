@@ -7,7 +7,6 @@ The rule it keeps: which nodes are is decided in `eligibility`, what is done on 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 from simcluster.controllers import daemons, eligibility, pods
 from simcluster.controllers.daemons import NodeView
@@ -20,6 +19,7 @@ from simcluster.controllers.metadata import (
     labels_of,
     name_of,
     uid_of,
+    with_status,
 )
 from simcluster.controllers.owned import OwnedPods
 from simcluster.controllers.pod_control import BURST, PodControl, pod_for
@@ -158,10 +158,9 @@ class DaemonSets:
 
     def _count_collision(self, daemon_set: Object) -> None:
         """Another template has this hash: the next try hashes a higher count with it."""
-        copy = deepcopy(daemon_set)
-        status = copy.setdefault("status", {})
-        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
-        self._registry.update(DAEMON_SETS, *name_of(copy), copy, subresource="status")
+        status = daemon_set.get("status") or {}
+        counted = {**status, "collisionCount": (status.get("collisionCount") or 0) + 1}
+        self._put_status(daemon_set, counted)
 
     def _write_status(self, daemon_set: Object, wish: daemons.Wish, nodes: Sequence[NodeView]) -> None:
         before = daemon_set.get("status") or {}
@@ -172,9 +171,11 @@ class DaemonSets:
         status = kept | shown | {"observedGeneration": daemon_set["metadata"].get("generation", 0)}
         if status == before:
             return
-        copy = deepcopy(daemon_set)
-        copy["status"] = status
-        self._registry.update(DAEMON_SETS, *name_of(copy), copy, subresource="status")
+        self._put_status(daemon_set, status)
+
+    def _put_status(self, daemon_set: Object, status: Object) -> None:
+        written = with_status(daemon_set, status)
+        self._registry.update(DAEMON_SETS, *name_of(daemon_set), written, subresource="status")
 
     def _wait_for_availability(self, daemon_set: Object, wish: daemons.Wish) -> None:
         now = self._context.clock()

@@ -7,7 +7,6 @@ go and stayed. What a budget allows is decided in `budgets`. Source: pkg/control
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import deepcopy
 
 from simcluster.controllers import budgets, ownership, pods
 from simcluster.controllers.loop import Context, ControlLoop
@@ -18,6 +17,7 @@ from simcluster.controllers.metadata import (
     matches_selector,
     name_of,
     uid_of,
+    with_status,
 )
 from simcluster.controllers.selected import SelectedPods
 from simcluster.errors import Conflict
@@ -59,7 +59,7 @@ class Disruptions:
         except Conflict:
             raise
         except UnmanagedError as error:
-            status = deepcopy(budget.get("status") or {}) | {"disruptionsAllowed": 0}
+            status = (budget.get("status") or {}) | {"disruptionsAllowed": 0}
             now = self._context.clock()
             status["conditions"] = disruption_condition(status, now, failure=str(error))
             self._write(budget, status)
@@ -141,9 +141,7 @@ class Disruptions:
     def _write(self, budget: Object, status: Object) -> None:
         if status == (budget.get("status") or {}):
             return
-        copy = deepcopy(budget)
-        copy["status"] = status
-        self._registry.update(BUDGETS, *name_of(budget), copy, subresource="status")
+        self._registry.update(BUDGETS, *name_of(budget), with_status(budget, status), subresource="status")
 
     def _take_back(self, selected: Iterable[Object], now: float, timeout_s: float, budget: Name) -> None:
         """Say of pods that were to go and stayed that they are no target any more."""
@@ -157,12 +155,12 @@ class Disruptions:
             if left_s > 0:
                 self.loop.queue.add_after(budget, left_s)
                 continue
-            copy = deepcopy(pod)
             changed = {"type": _TARGET, "status": "False", "lastTransitionTime": format_time(now)}
-            copy["status"]["conditions"] = [
-                changed if each["type"] == _TARGET else each for each in copy["status"]["conditions"]
+            conditions = [
+                changed if each["type"] == _TARGET else each for each in pod["status"]["conditions"]
             ]
-            self._registry.update("pods", *name_of(pod), copy, subresource="status")
+            written = with_status(pod, {**pod["status"], "conditions": conditions})
+            self._registry.update("pods", *name_of(pod), written, subresource="status")
 
 
 def _matches(budget: Object, pod: Object) -> bool:

@@ -13,7 +13,7 @@ from copy import deepcopy
 from typing import Any
 
 from simcluster.controllers.loop import Context, ControlLoop
-from simcluster.controllers.metadata import Name, is_deleting, name_of, uid_of
+from simcluster.controllers.metadata import Name, is_deleting, name_of, uid_of, with_status
 from simcluster.errors import NotFound
 from simcluster.registry import format_time, parse_time
 from simcluster.store import Object
@@ -89,13 +89,15 @@ class Namespaces:
         self._registry.update("namespaces", *name_of(namespace), copy, subresource="finalize")
 
     def _write_conditions(self, namespace: Object, remaining: dict[str, list[Object]]) -> Object:
-        copy = deepcopy(namespace)
-        before = (namespace.get("status") or {}).get("conditions") or []
+        status = namespace.get("status") or {}
+        before = status.get("conditions") or []
         wanted = conditions_for(remaining, before, self._context.clock())
-        copy.setdefault("status", {})["conditions"] = wanted
         if wanted == before:
             return namespace
-        written: Object = self._registry.update("namespaces", *name_of(namespace), copy, subresource="status")
+        changed = with_status(namespace, {**status, "conditions": wanted})
+        written: Object = self._registry.update(
+            "namespaces", *name_of(namespace), changed, subresource="status"
+        )
         return written
 
     # --- What leads to a sync

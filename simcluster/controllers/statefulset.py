@@ -12,7 +12,7 @@ from copy import deepcopy
 from simcluster.controllers import claims, ordinals, pods
 from simcluster.controllers.history import POD_REVISION, History, template_in
 from simcluster.controllers.loop import Context, ControlLoop
-from simcluster.controllers.metadata import Name, is_deleting, labels_of, name_of, uid_of
+from simcluster.controllers.metadata import Name, is_deleting, labels_of, name_of, uid_of, with_status
 from simcluster.controllers.ordinals import Wish, ordinal_of
 from simcluster.controllers.owned import OwnedPods
 from simcluster.controllers.pod_control import is_namespace_terminating, pod_for
@@ -172,18 +172,19 @@ class StatefulSets:
 
     def _count_collision(self, stateful_set: Object) -> None:
         """Another template has this hash: the next try hashes a higher count with it."""
-        copy = deepcopy(stateful_set)
-        status = copy.setdefault("status", {})
-        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
-        self._registry.update(STATEFUL_SETS, *name_of(copy), copy, subresource="status")
+        status = stateful_set.get("status") or {}
+        counted = {**status, "collisionCount": (status.get("collisionCount") or 0) + 1}
+        self._put_status(stateful_set, counted)
 
     def _write_status(self, stateful_set: Object, wish: Wish, present: Sequence[Object], now: float) -> None:
         status = status_for(stateful_set, wish, present, now)
         if status == (stateful_set.get("status") or {}):
             return
-        copy = deepcopy(stateful_set)
-        copy["status"] = status
-        self._registry.update(STATEFUL_SETS, *name_of(copy), copy, subresource="status")
+        self._put_status(stateful_set, status)
+
+    def _put_status(self, stateful_set: Object, status: Object) -> None:
+        written = with_status(stateful_set, status)
+        self._registry.update(STATEFUL_SETS, *name_of(stateful_set), written, subresource="status")
 
     def _wait_for_availability(
         self, stateful_set: Object, wish: Wish, present: Sequence[Object], now: float

@@ -91,10 +91,3 @@ class TaintEviction:
 def _executing(node: Object) -> Sequence[Object]:
     """The taints that pods have to leave for."""
     return [each for each in node["spec"].get("taints") or () if each["effect"] == "NoExecute"]
-
-
-def _is_news(old: Object | None, new: Object) -> bool:
-    """Whether a pod is on its node only now, or tolerates something else."""
-    if old is None or pods.node_of(old) != pods.node_of(new):
-        return True
-    return old["spec"] is not new["spec"] and old["spec"].get("tolerations") != new["spec"].get("tolerations")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simcluster.controllers.metadata import annotations_of, is_deleting, name_of, uid_of
+from simcluster.controllers.metadata import annotations_of, is_deleting, name_of, uid_of, with_status
 from simcluster.errors import NotFound, StatusError
 from simcluster.kubelet import launch
 from simcluster.kubelet.containers import Container, Running, Terminated
@@ -117,8 +117,7 @@ class StatusOnlyPods:
         )
         status = make_status(pod, containers, facts, now)
         if status != pod.get("status"):
-            made = {**pod, "metadata": dict(pod["metadata"]), "status": status}
-            host.registry.update("pods", *name_of(pod), made, subresource="status")
+            host.registry.update("pods", *name_of(pod), with_status(pod, status), subresource="status")
 
     # --- When
 

@@ -20,7 +20,9 @@ from typing import cast
 
 import dnslib
 
+from simcluster.controllers.loop import Context
 from simcluster.faults.kinds import Dns
+from simcluster.network.observed import Observed
 from simcluster.network.zone import ORIGIN, Answer, Catalogue, Record, answer
 from simcluster.profile import Profile
 
@@ -35,15 +37,21 @@ _WEIGHT = 100  # of SRV records, as the plugin writes it for each of one priorit
 
 
 class DnsServer:
-    """Serves a catalogue of names from `start` to `stop`."""
+    """Serves the names of what is observed from `start` to `stop`."""
 
-    def __init__(self, catalogue: Catalogue, profile: Profile, rng: random.Random) -> None:
-        self._catalogue = catalogue
+    def __init__(self, observed: Observed, profile: Profile, rng: random.Random) -> None:
+        self._catalogue = observed
         self._profile = profile
         self._rng = rng
         self._disturbances: list[tuple[Dns, Catalogue]] = []
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
+
+    @classmethod
+    def follow(cls, context: Context) -> DnsServer:
+        """A server of the names of this cluster, late by as much as its profile says."""
+        observed = Observed(context.informers, context.call_later, context.profile.dns_sync_s)
+        return cls(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
 
     async def start(self, address: str, port: int = 0) -> int:
         """Listen at `address` and return the port, which for 0 is one that is free for both UDP and TCP."""
@@ -54,9 +62,9 @@ class DnsServer:
         found: int = udp.getsockname()[1]
         return found
 
-    def disturb(self, fault: Dns, stale: Catalogue) -> Callable[[], None]:
-        """Have answers fail as the fault says, or be of the `stale` catalogue; returns what ends that."""
-        disturbance = (fault, stale)
+    def disturb(self, fault: Dns) -> Callable[[], None]:
+        """Have answers fail as the fault says, or be those of this moment; returns what ends that."""
+        disturbance = (fault, self._catalogue.snapshot())
         self._disturbances.append(disturbance)
 
         def remove() -> None:

@@ -8,7 +8,6 @@ address.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import Block, pod_cidr, pod_pool, service_pool
 from simcluster.network.dns import DnsServer
 from simcluster.network.driver import Place
-from simcluster.network.observed import Observed
 from simcluster.network.proxy import ServiceProxy
 
 _log = logging.getLogger(__name__)
@@ -32,7 +30,6 @@ class LoopbackNetwork:
         self.service_addresses = service_pool(block)
         self.environment: Mapping[str, str] = {}
         self.resolver: str | None = None
-        self._observed: Observed | None = None
         self._dns: DnsServer | None = None
         self._proxy: ServiceProxy | None = None
 
@@ -43,17 +40,14 @@ class LoopbackNetwork:
 
     def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:
         """Take Services and slices from this cluster; Envoy's files go into a folder of `directory`."""
-        observed = self._observed = Observed(
-            context.informers, context.call_later, context.profile.dns_sync_s
-        )
-        self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
+        self._dns = DnsServer.follow(context)
         self._proxy = ServiceProxy(context, spawner, directory / "proxy")
 
     def disturb_names(self, fault: Dns) -> Callable[[], None]:
         """As `Network.disturb_names`; answers that are to be stale are those of this moment."""
-        if self._dns is None or self._observed is None:
+        if self._dns is None:
             raise RuntimeError("the network follows no cluster yet; call follow() first")
-        return self._dns.disturb(fault, self._observed.snapshot())
+        return self._dns.disturb(fault)
 
     async def start(self) -> None:
         """Serve names and Services; `environment` is known from then on."""

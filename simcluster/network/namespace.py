@@ -8,7 +8,6 @@ anything outside.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from simcluster.network.dns import DnsServer
 from simcluster.network.driver import Place
 from simcluster.network.fabric import DNS_ADDRESS, Fabric, node_address
 from simcluster.network.kernel import KernelProxy
-from simcluster.network.observed import Observed
 
 _DNS_PORT = 53
 _PODS, _SERVICES = "10.244", "10.96"
@@ -36,7 +34,6 @@ class NamespaceNetwork:
         self.service_addresses.allocate(DNS_ADDRESS)
         self.environment: Mapping[str, str] = {}
         self.resolver: str | None = DNS_ADDRESS
-        self._observed: Observed | None = None
         self._dns: DnsServer | None = None
         self._proxy: KernelProxy | None = None
 
@@ -55,17 +52,14 @@ class NamespaceNetwork:
 
     def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:  # noqa: ARG002 -- no process
         """Take Services and slices from this cluster."""
-        observed = self._observed = Observed(
-            context.informers, context.call_later, context.profile.dns_sync_s
-        )
-        self._dns = DnsServer(observed, context.profile, random.Random(context.rng.random()))  # noqa: S311 -- a shuffle
+        self._dns = DnsServer.follow(context)
         self._proxy = KernelProxy(context)
 
     def disturb_names(self, fault: Dns) -> Callable[[], None]:
         """As `Network.disturb_names`; answers that are to be stale are those of this moment."""
-        if self._dns is None or self._observed is None:
+        if self._dns is None:
             raise RuntimeError("the network follows no cluster yet; call follow() first")
-        return self._dns.disturb(fault, self._observed.snapshot())
+        return self._dns.disturb(fault)
 
     async def start(self) -> None:
         """Serve names and Services."""

@@ -72,7 +72,6 @@ class Rules:
     generation: bool = False
     counted: bool = True
     unconditional: bool = True
-    background: bool = True
     prepare: Callable[[Object, Object | None, Surroundings], None] = _leave
     find_faults: Callable[[Object, Object | None], list[Cause]] = _accept
     release: Callable[[Object, Surroundings], None] | None = None

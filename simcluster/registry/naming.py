@@ -39,7 +39,6 @@ LONGEST_MANAGER = 128
 
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 complain_label = matcher(LABEL, LABEL_TEXT, 63)
-complain_dns_1035 = matcher(_DNS_1035, DNS_1035_TEXT, 63)
 
 
 def complain_path_segment(name: str) -> list[str]:

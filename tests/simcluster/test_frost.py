@@ -189,7 +189,7 @@ def test_pod_that_is_frozen_with_its_node_and_by_itself_needs_both_thaws(tmp_pat
         await node.run("true")
         found.append(process_state(pid))
         node.kubelet.thaw_pod(uid(node), "test")
-        await until(lambda: process_state(pid) != "T")
+        await until(lambda: process_state(pid) == "S")  # first it runs, on its way to sleep
         return [*found, process_state(pid)]
 
     assert on_node(tmp_path, scenario) == ["T", "S"]

@@ -24,6 +24,8 @@ PRELUDE = ("create serviceaccount default", "apply -f kinds.yaml")
 _PATTERNS = (
     (r"[ \t]+(?=\n|$)", ""),
     (r"[ \t]{2,}|\t", "  "),
+    # `describe configmap` up to 1.32 at least walks a map, in whatever order.
+    (r"c:\n----\nd\n\na:\n----\nb\n", "a:\n----\nb\n\nc:\n----\nd\n"),
     (r"(Client Version: v\d+\.\d+)\.\d+(-[-.\w]+)?", r"\1.N"),
     (r'("?[rR]esource ?[vV]ersion"?: +)"?\d+"?', r"\1N"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z|[+-]\d\d:\d\d)", "TIME"),
