@@ -55,9 +55,9 @@ def _hold(faults: Faults, kind: str, fields: dict[str, Any], lasting: str | None
     if kind in INSTANT:
         _say(f"{kind}: done")
         return
-    _say(f"{kind} holds, {f'for {for_s:g} s' if for_s is not None else 'until Ctrl-C'}")
     try:
         with begun:
+            _say(f"{kind} holds, {f'for {for_s:g} s' if for_s is not None else 'until Ctrl-C'}")
             time.sleep(10**8 if for_s is None else for_s)
     except KeyboardInterrupt:
         _say("undone")

@@ -198,7 +198,9 @@ async def affinity(net: Net) -> Any:
     net.serve(SERVICE, sessionAffinity="ClientIP")
     await net.show(0, 1, 2)
     first = {(await net.ask(SERVICE))[0] for _ in range(20)}
-    others = {(await net.ask(SERVICE, each))[0] for each in BACKENDS for _ in range(3)}
+    clients = [f"10.244.1.{number}" for number in range(1, 21)]  # 20: not all of them draw the same one
+    net.pods |= {each: net.fabric.attach(each) for each in clients}
+    others = {(await net.ask(SERVICE, each))[0] for each in clients}
     kept = BACKENDS.index(*first)
     await net.show((kept + 1) % 3, (kept + 2) % 3)
     moved = {(await net.ask(SERVICE))[0] for _ in range(20)}
