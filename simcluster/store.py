@@ -51,7 +51,8 @@ class Record:
     def encoded(self) -> bytes:
         """The object as JSON; encoded once however many readers there are."""
         if self._encoded is None:
-            self._encoded = orjson.dumps(self.object)
+            # A copy: orjson hands out the buffer that it wrote to, which is up to twice as large.
+            self._encoded = bytes(memoryview(orjson.dumps(self.object)))
         return self._encoded
 
     def forget_encoding(self) -> None:

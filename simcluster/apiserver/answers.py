@@ -5,7 +5,7 @@ The rule it keeps: who accepts nothing that can be written is told so with 406, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,19 @@ def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = Non
 def answer_encoded(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Write an object that is JSON already."""
     return web.Response(body=body, status=status, content_type=_JSON, headers=headers)
+
+
+def answer_pieces(pieces: Iterator[bytes]) -> web.Response:
+    """Write an object whose JSON comes in pieces: each is asked for when the client has taken those before it.
+
+    Connections keep buffers as large as what was ever given to them at once.
+    """
+    return web.Response(body=_one_by_one(pieces), content_type=_JSON)
+
+
+async def _one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def answer_error(error: StatusError) -> web.Response:

@@ -43,14 +43,19 @@ def choose(accept: str | None) -> Form:
     return "json" if "json" in known else next((form for form in known if form is not None), "json")
 
 
+def is_translated(request: web.BaseRequest) -> bool:
+    """Return whether the client wants anything else than JSON as it is kept."""
+    form = choose(request.headers.get("Accept"))
+    return form != "json" or request.query.get("pretty", "") in ("1", "true")
+
+
 def translate(
     request: web.BaseRequest, response: web.StreamResponse, protobuf: Protobuf
 ) -> web.StreamResponse:
     """Return an answer in the form that the client takes; NotAcceptable if it has none in that form."""
-    form = choose(request.headers.get("Accept"))
-    pretty = form == "json" and request.query.get("pretty", "") in ("1", "true")
-    if form == "json" and not pretty:
+    if not is_translated(request):
         return response
+    form = choose(request.headers.get("Accept"))
     if not isinstance(response, web.Response) or response.content_type != JSON:
         return response
     body = response.body

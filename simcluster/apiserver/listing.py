@@ -9,6 +9,7 @@ Sources: k8s.io/apiserver pkg/endpoints/handlers/get.go, pkg/storage/cacher.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import orjson
@@ -22,6 +23,8 @@ from simcluster.store import Event, Key, Record
 
 # How long a request for a future revision is kept waiting, as in the watch cache.
 PATIENCE_S = 3.0
+# So many objects are written at once: a long list is never in memory as a whole.
+_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,16 @@ def list_metadata(page: Page) -> dict[str, object]:
     return metadata
 
 
-def encode_list(kind: Resource, page: Page) -> bytes:
-    """Return a page as the JSON of its `…List`; items go without kind and version, as a real server writes them."""
+def encode_list(kind: Resource, page: Page) -> Iterator[bytes]:
+    """Yield the JSON of a page's `…List` in pieces; items go without kind and version, as a real server writes them."""
     lead = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version})[:-1] + b","
     cut = len(lead)
-    items = b",".join(_item(record.encoded, lead, cut) for record in page.records)
     head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": list_metadata(page)}
-    return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
+    before = orjson.dumps(head)[:-1] + b',"items":['
+    for batch in (page.records[at : at + _BATCH] for at in range(0, len(page.records), _BATCH)):
+        yield before + b",".join(_item(record.encoded, lead, cut) for record in batch)
+        before = b","
+    yield b"]}" if page.records else before + b"]}"
 
 
 def _item(encoded: bytes, lead: bytes, cut: int) -> bytes:

@@ -9,8 +9,15 @@ from __future__ import annotations
 import orjson
 from aiohttp import web
 
-from simcluster.apiserver import bodies, writing
-from simcluster.apiserver.answers import Form, answer, answer_encoded, choose_form, show_success
+from simcluster.apiserver import bodies, forms, writing
+from simcluster.apiserver.answers import (
+    Form,
+    answer,
+    answer_encoded,
+    answer_pieces,
+    choose_form,
+    show_success,
+)
 from simcluster.apiserver.calls import Call
 from simcluster.apiserver.forms import OBJECTS
 from simcluster.apiserver.list_options import read_list_options, read_revision
@@ -47,6 +54,8 @@ _RETURNED = frozenset(
         "volumeattachments.storage.k8s.io",
     }
 )
+# Lists of more objects are written in pieces.
+_WHOLE = 100
 
 
 class Objects:
@@ -201,7 +210,10 @@ class Objects:
     def _answer_page(self, call: Call, page: Page, form: Form) -> web.Response:
         if form.transform:
             return answer(show_page(call.kind, page, form, call.query, self._registry.clock()))
-        return answer_encoded(encode_list(call.kind, page))
+        pieces = encode_list(call.kind, page)
+        if len(page.records) > _WHOLE and not forms.is_translated(call.request):
+            return answer_pieces(pieces)
+        return answer_encoded(b"".join(pieces))
 
 
 def _subresource(call: Call) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -194,6 +195,21 @@ def test_an_object_is_encoded_once() -> None:
 
     assert record.encoded is record.encoded
     assert record.encoded.startswith(b'{"metadata":{')
+
+
+def test_json_takes_no_more_memory_than_it_is_long() -> None:
+    """Not the buffer that it was written to, which is larger."""
+    record = Store().put(Key("pods", "a", "x"), make(Key("pods", "a", "x"), 1) | {"data": "x" * 5_000})
+    tracemalloc.start()
+    try:
+        kept = orjson.dumps(record.object)
+        whole = tracemalloc.get_traced_memory()[0]
+        own = len(record.encoded)
+        held = tracemalloc.get_traced_memory()[0] - whole
+    finally:
+        tracemalloc.stop()
+
+    assert len(kept) == own < held < own + 200 < whole
 
 
 def test_only_new_and_current_states_hold_their_json() -> None:

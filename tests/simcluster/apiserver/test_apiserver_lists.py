@@ -48,6 +48,22 @@ def test_a_page_whose_revision_is_gone_is_refused_with_a_token_to_go_on(
     assert plain.ask("GET", f"{path}?continue=abc")[0] == 400
 
 
+def test_a_list_of_many_objects_is_written_in_pieces(plain: Plain, namespace: str) -> None:
+    """Nothing is lost or doubled where pieces meet, and who takes no plain JSON gets all of it in its form."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    names = [f"c-{number:03d}" for number in range(250)]
+    for name in names:
+        plain.ask("POST", path, config_map(name, text=name))
+    for count, is_in_pieces in ((100, False), (101, True), (200, True), (250, True)):
+        answer = plain.open("GET", f"{path}?limit={count}")
+        listed = json.loads(answer.read())
+        assert [each["data"]["text"] for each in listed["items"]] == names[:count]
+        assert (answer.headers.get("Content-Length") is None) is is_in_pieces
+    for form in ("?pretty=true", ""):
+        accept = "application/yaml" if not form else "application/json"
+        assert plain.open("GET", path + form, Accept=accept).read().count(b"f:text") == len(names)
+
+
 def test_items_of_a_list_have_no_kind_as_on_a_real_server(plain: Plain) -> None:
     """The list says it once for all."""
     listed = plain.ask("GET", "/api/v1/namespaces")[1]
