@@ -12,6 +12,7 @@ Does not send requests, with one exception that is the library's: a kubeconfig m
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ class Access:
         # set.
         settings = type.__call__(client.Configuration)
         settings.retries = False  # The watch has its own back-off, and urllib3's would log each attempt.
+        settings.socket_options = _liveness()
         try:
             if self._is_in_cluster():
                 config.load_incluster_config(client_configuration=settings)
@@ -125,3 +127,15 @@ class Access:
             return "service account of this pod"
         where = self._kubeconfig if self._kubeconfig is not None else "~/.kube/config"
         return f"kubeconfig {where}" + (f', context "{self._context}"' if self._context is not None else "")
+
+
+def _liveness() -> list[tuple[int, int, int]]:
+    """Socket options by which the kernel finds a silent API server (no FIN, no RST) in ten seconds, asking after five
+    idle ones: what client-go's HTTP/2 pings are for.
+    """
+    from kubernetes.utils.keepalive import tcp_keepalive_socket_options
+
+    options: list[tuple[int, int, int]] = tcp_keepalive_socket_options(idle=5, interval=2, count=3)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000))
+    return options

@@ -65,26 +65,27 @@ class Channel(grpc.Channel):
     """A channel whose calls go to the pods behind a Kubernetes Service.
 
     `target`: "name.namespace.svc.cluster.local:50051", shorter forms as in `target`. `mode`: "watch" follows the
-    EndpointSlices as they change; "poll" lists them every `refresh_interval_s`, pings each member every
-    `ping_interval_s`, and leaves out one that fails until the next refresh. `policy`: "round_robin", "random",
-    "least_outstanding", "power_of_two", "consistent_hash" (calls with an equal value of the metadata key `hash_key`
-    go to one member), or an object with a method as that of policies.Policy. `slow_start_s`: for so long a new
-    member's share grows from a tenth. `ejection`: leave out a member whose calls fail, see Ejection. `retry`: make
-    failed calls again, see Retry; a call that never left this process is made again without it. `hedge`: make a
+    EndpointSlices as they change, by one watch after the other, each of at most `watch_timeout_s` (less up to a fifth
+    by lot), so that a dead one is noticed after 3 s more; "poll" lists them every `refresh_interval_s`, pings each
+    member every `ping_interval_s`, and leaves out one that fails until the next refresh. `policy`: "round_robin",
+    "random", "least_outstanding", "power_of_two", "consistent_hash" (calls with an equal value of the metadata key
+    `hash_key` go to one member), or an object with a method as that of policies.Policy. `slow_start_s`: for so long a
+    new member's share grows from a tenth. `ejection`: leave out a member whose calls fail, see Ejection. `retry`:
+    make failed calls again, see Retry; a call that never left this process is made again without it. `hedge`: make a
     call that has no answer in time on another member too, see Hedge; for methods that may be carried out twice.
     `health_service`: a member counts only while gRPC's health service there says that this service is SERVING (""
     asks for the whole server); one without a health service counts. `zone`: prefer members that the Service's
     topology hints have for it. `dns_fallback`: while the Kubernetes API refuses or is away and has never told the
-    endpoints, or none of them can be reached any more, use the Service's DNS name, see `fallback`; `dns_authority`
-    is the DNS server to ask, host:port, if not the system's. `ping`: called with a grpc.Channel to one member;
-    raising (or a future that fails) means that it does not answer. A call in it without a timeout gets
-    `ping_interval_s`. In watch mode a member that fails is passed over until it answers. `credentials`:
-    grpc.ChannelCredentials, or None for plaintext. The Service's name is the authority. `options`: gRPC channel
-    arguments for the connections to pods, after and over those that this package sets. `per_member`: called with
-    each `endpoints.Endpoint` (address, port, pod, zone) as its connection is made, gives channel arguments for it
-    alone, which win: ("grpc.default_authority", …) where pods have certificates of their own. `drain_grace_s`: how
-    long calls in flight on a pod that left may go on. `hook`: called with each event of `hooks`. `api_client`,
-    `kubeconfig`, `context`: how to reach the Kubernetes API, see `access`.
+    endpoints, or none of them can be reached any more, use the Service's DNS name, see `fallback`; `dns_authority` is
+    the DNS server to ask, host:port, if not the system's. `ping`: called with a grpc.Channel to one member; raising
+    (or a future that fails) means that it does not answer. A call in it without a timeout gets `ping_interval_s`. In
+    watch mode a member that fails is passed over until it answers. `credentials`: grpc.ChannelCredentials, or None
+    for plaintext. The Service's name is the authority. `options`: gRPC channel arguments for the connections to pods,
+    after and over those that this package sets. `per_member`: called with each `endpoints.Endpoint` (address, port,
+    pod, zone) as its connection is made, gives channel arguments for it alone, which win: ("grpc.default_authority",
+    …) where pods have certificates of their own. `drain_grace_s`: how long calls in flight on a pod that left may go
+    on. `hook`: called with each event of `hooks`. `api_client`, `kubeconfig`, `context`: how to reach the Kubernetes
+    API, see `access`.
 
     Raises TargetError, OptionError, AccessError. An API server that can not be reached is not an error here:
     calls say so.
@@ -108,6 +109,7 @@ class Channel(grpc.Channel):
         ping: Callable[[Any], object] | None = None,
         ping_interval_s: float = 1.0,
         refresh_interval_s: float = 60.0,
+        watch_timeout_s: float = 15.0,
         drain_grace_s: float = 30.0,
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
@@ -132,6 +134,7 @@ class Channel(grpc.Channel):
             ping=ping,
             ping_interval_s=ping_interval_s,
             refresh_interval_s=refresh_interval_s,
+            watch_timeout_s=watch_timeout_s,
             drain_grace_s=drain_grace_s,
             credentials=credentials,
             options=tuple(options),

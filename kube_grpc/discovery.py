@@ -12,7 +12,7 @@ from kube_grpc.options import Options
 from kube_grpc.poll import Poll
 from kube_grpc.slices import SliceReader
 from kube_grpc.target import Target
-from kube_grpc.watch import Report, Watch
+from kube_grpc.watch import Pace, Report, Watch
 
 
 class Worker(Protocol):
@@ -31,7 +31,7 @@ class Discovery:
     """A watch or a poll, with DNS where that tells nothing."""
 
     def __init__(self, source: Watch | Poll, fallback: Fallback | None) -> None:
-        self.run, self.stop = source.run, source.stop
+        self.run, self.stop, self.doubt = source.run, source.stop, source.doubt
         self._source = source
         self._fallback = fallback
 
@@ -61,6 +61,7 @@ def make_discovery(
         report = fallback = Fallback(report, target, authority=options.dns_authority)
     reader = SliceReader(access, target.namespace, target.service)
     if options.mode == "watch":
-        return Discovery(Watch(reader, target.port, report, rng=rng), fallback)
+        pace = Pace(connection_s=options.watch_timeout_s)
+        return Discovery(Watch(reader, target.port, report, pace=pace, rng=rng), fallback)
     poll = Poll(reader, target.port, report, interval_s=options.refresh_interval_s, rng=rng)
     return Discovery(poll, fallback)

@@ -36,6 +36,7 @@ class Entrance:
         self.picker: Picker[Member] | None = None
         # Whoever feeds the pool sets it, see discovery.Discovery.
         self.hurry: Callable[[], None] = _wait_and_see
+        self.doubt: Callable[[float], None] = _wait_and_see
 
     def enter(self, metadata: Metadata = None) -> Member | None:
         """A connected member with the call counted on it, or None while nobody serves. The path of every
@@ -98,5 +99,5 @@ class Entrance:
         raise NotImplementedError
 
 
-def _wait_and_see() -> None:
+def _wait_and_see(*_: float) -> None:
     """Nobody feeds this pool."""

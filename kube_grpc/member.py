@@ -40,6 +40,7 @@ class Member:
         "in_flight",
         "is_retired",
         "key",
+        "lost_at",
         "methods",
         "opened_at",
         "ping_error",
@@ -57,6 +58,7 @@ class Member:
         self.ejections = 0  # In a row.
         self.ejected_until: float | None = None  # Monotonic.
         self.ready_at = 0.0  # Monotonic: since when it serves.
+        self.lost_at: float | None = None  # Monotonic: when its connection broke; None once it is back.
         self.is_retired = False  # No new calls.
         self.opened_at = time.monotonic()
         self.drain_by = math.inf  # Monotonic, once it is retired; calls that still run then are cancelled.

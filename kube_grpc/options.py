@@ -69,6 +69,7 @@ class Options:
     ping: Callable[[Any], object] | None = None
     ping_interval_s: float = 1.0
     refresh_interval_s: float = 60.0
+    watch_timeout_s: float = 15.0
     drain_grace_s: float = 30.0
     credentials: grpc.ChannelCredentials | None = None
     options: tuple[tuple[str, Any], ...] = ()
@@ -83,7 +84,8 @@ class Options:
         _check_policy(self.policy, self.hash_key, self.slow_start_s)
         _check_seconds("ping_interval_s", self.ping_interval_s)
         _check_seconds("refresh_interval_s", self.refresh_interval_s)
-        _check_seconds("drain_grace_s", self.drain_grace_s, may_be_zero=True)
+        _check_seconds("watch_timeout_s", self.watch_timeout_s, least=1)
+        _check_seconds("drain_grace_s", self.drain_grace_s, least=0)
         if self.api_client is not None and (self.kubeconfig is not None or self.context is not None):
             msg = (
                 "option api_client: given together with kubeconfig or context\n"
@@ -130,7 +132,7 @@ def _check_policy(policy: str | Policy, hash_key: str | None, slow_start_s: floa
             '  allowed: a metadata key, with policy "consistent_hash" and only with it\n  do: give both or neither'
         )
         raise OptionError(msg)
-    _check_seconds("slow_start_s", slow_start_s, may_be_zero=True)
+    _check_seconds("slow_start_s", slow_start_s, least=0)
     if slow_start_s > 0 and policy == "consistent_hash":
         msg = (
             'option slow_start_s: does not go with policy "consistent_hash", where a key has one member\n'
@@ -146,10 +148,8 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise OptionError(msg)
 
 
-def _check_seconds(name: str, value: float, *, may_be_zero: bool = False) -> None:
-    if not (math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))):
-        least = "0 or more" if may_be_zero else "more than 0"
-        msg = (
-            f"option {name}: {value!r} is no usable time\n  allowed: seconds, {least}, finite\n  do: give one"
-        )
+def _check_seconds(name: str, value: float, *, least: int | None = None) -> None:
+    if not (math.isfinite(value) and (value > 0 if least is None else value >= least)):
+        allowed = "more than 0" if least is None else f"{least} or more"
+        msg = f"option {name}: {value!r} is no usable time\n  allowed: seconds, {allowed}, finite\n  do: give one"
         raise OptionError(msg)

@@ -47,6 +47,9 @@ class Poll:
     def hurry(self) -> None:
         """Nothing: it asks again soon by itself."""
 
+    def doubt(self, since_at: float) -> None:
+        """Nothing: each list is a new request."""
+
     def _refresh(self) -> None:
         slices, _ = self._reader.list()
         self._failures = 0

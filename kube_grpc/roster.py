@@ -16,7 +16,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,9 @@ _LOOK_S = 0.05
 _LOOK_OFTEN_S = 0.005
 _NEW_S = 1.0
 _LOOK_PER_MEMBER_S = 0.000_1
+# After this, to twice this by lot, discovery should have told of a pod that was lost: a container's end is known to the
+# API in a second or two. The lot spreads the clients that lost the same pod.
+_DOUBT_S = 2.0
 # How long the first members wait for each other, or the first calls of every client would all go to one pod.
 _GATHERING_S = 0.1
 
@@ -67,6 +70,11 @@ class Host(Protocol):
         """Put out what calls read from now on, and wake those that wait."""
         ...
 
+    @property
+    def doubt(self) -> Callable[[float], None]:
+        """A member was lost at that instant (monotonic), and discovery has said nothing of it since."""
+        ...
+
 
 class Roster:
     """The members of one pool, by key."""
@@ -85,6 +93,8 @@ class Roster:
         self._wanted: EndpointSet | None = None
         self._error: DiscoveryError | None = None
         self._failing_since_at: float | None = None
+        self._doubt_at: float | None = None  # Monotonic: when to look after members that were lost.
+        self._rng = rng
         self._gather_by: float | None = None  # Monotonic; inf once the first members serve.
         self._started_at = time.time()
         self.snapshot = Snapshot((), None, Situation(target, self._started_at), Connectivity.CONNECTING)
@@ -152,6 +162,7 @@ class Roster:
             state = member.look()
             if state is not member.state:
                 changed.append(member)
+                self._note_loss(member, state)
                 member.state = state
         if changed:
             self.changed(changed)
@@ -159,8 +170,28 @@ class Roster:
             self._publish()
         now = time.monotonic()
         self._readmit(now)
+        if self._doubt_at is not None and now >= self._doubt_at:
+            self._doubt()
         is_new = any(item.may_connect and now - item.opened_at < _NEW_S for item in self._by_key.values())
         return max(_LOOK_OFTEN_S if is_new else _LOOK_S, len(self._by_key) * _LOOK_PER_MEMBER_S)
+
+    def _note_loss(self, member: Member, state: Connectivity) -> None:
+        if state is Connectivity.READY:
+            member.lost_at = None
+        elif member.state is Connectivity.READY:
+            member.lost_at = time.monotonic()
+            if self._doubt_at is None:
+                self._doubt_at = member.lost_at + _DOUBT_S * self._rng.uniform(1.0, 2.0)
+
+    def _doubt(self) -> None:
+        """Once for each loss: a pod that is still listed though its connection is gone makes one ask whether the watch
+        is alive."""
+        self._doubt_at = None
+        lost = [item.lost_at for item in self._by_key.values() if item.lost_at is not None]
+        if lost:
+            for member in self._by_key.values():
+                member.lost_at = None
+            self._host.doubt(max(lost))
 
     def pinged(self, member: Member, error: str | None) -> None:
         """The result of one ping: None, or what went wrong."""

@@ -35,7 +35,7 @@ class Session:
     def _begin(self) -> None:
         options, pool = self._options, self.pool
         discovery = make_discovery(self._access, self.target, options, self.pool, self._rng)
-        pool.hurry = discovery.hurry
+        pool.hurry, pool.doubt = discovery.hurry, discovery.doubt
         self._workers: list[Worker] = [discovery]
         if options.mode == "poll" or options.ping is not None:
             self._workers.append(

@@ -1,8 +1,8 @@
 """The EndpointSlices of one Service, asked from the Kubernetes API: one list, or one watch connection.
 
 Rule: every request is bounded in time, and every failure comes out as a DiscoveryError that says what failed,
-where, and what to do. A watch never outlives its time by more than the read timeout, so that a half-open
-connection is noticed.
+where, and what to do. A watch that is silent for longer than it was to last, and then some, has broken: so that a
+half-open connection is noticed.
 
 Does not retry, with two exceptions: a 401 makes the client read its credentials again (tokens are rotated)
 and ask once more; and a kept-alive connection that turns out to be closed is replaced.
@@ -29,13 +29,21 @@ class SliceReader:
     """Reads the slices of one Service. `list` and `watch` from one thread; `cancel` and `cut` from any."""
 
     def __init__(
-        self, access: Access, namespace: str, service: str, *, connect_s: float = 3.0, read_s: float = 10.0
+        self,
+        access: Access,
+        namespace: str,
+        service: str,
+        *,
+        connect_s: float = 3.0,
+        read_s: float = 10.0,
+        late_s: float = 3.0,
     ) -> None:
         self._access = access
         self._namespace = namespace
         self._service = service
         self._connect_s = connect_s
-        self._read_s = read_s
+        self._read_s = read_s  # For a list.
+        self._late_s = late_s  # How much later than asked for a watch may end.
         self._cancelled = threading.Event()
         self._streaming: Any = None
 
@@ -59,16 +67,16 @@ class SliceReader:
         """
         response = self._request(
             "watch",
-            (self._connect_s, duration_s + self._read_s),
+            (self._connect_s, duration_s + self._late_s),
             watch=True,
             resource_version=revision,
             timeout_seconds=duration_s,
             allow_watch_bookmarks=True,
         )
+        self._streaming = response  # Here, or a `cut` before the first read would be lost.
         return self._stream(response)
 
     def _stream(self, response: Any) -> Iterator[dict[str, Any]]:
-        self._streaming = response
         try:
             for line in self._lines(response):
                 event = self._decode(line)
@@ -77,7 +85,8 @@ class SliceReader:
                 yield event
         finally:
             self._streaming = None
-            response.close()  # Not back to the pool: what is left in the pipe belongs to this watch.
+            # One that has ended went back to the pool, for the next request; of others the rest is not to be read.
+            response.close()
 
     def cancel(self) -> None:
         """End a running watch at once, and any later one before it starts."""

@@ -49,14 +49,15 @@ class Report(Protocol):
 class Pace:
     """Times of the watch.
 
-    `connection_s`: the server is asked to end each watch after this, less up to a fifth by lot; a watch that
-    is still silent at that time plus the read timeout is half-open. So this bounds how long a dead connection
-    can hide changes, at the price of one request each time. `shortest_s`: a connection that ends sooner and
-    empty counts as a failure. `hurry_s`: while calls find nobody (see `Watch.hurry`), no wait is longer, and
-    no watch is cut that is younger.
+    `connection_s`: the server is asked to end each watch after this (rounded, 1 at least), less up to a fifth by lot.
+    One that is silent for that long and then some (`SliceReader.late_s`) is half-open: this bounds how long a dead
+    connection can hide changes, at the price of one request each time. The next watch goes on from the last revision,
+    and API servers send a bookmark before they end one, so it is never a list and hardly ever an old revision.
+    `shortest_s`: a connection that ends sooner and empty counts as a failure. `hurry_s`: while calls find nobody (see
+    `Watch.hurry`), no wait is longer, and no watch is cut that is younger.
     """
 
-    connection_s: int = 60
+    connection_s: float = 15.0
     shortest_s: float = 1.0
     hurry_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -102,8 +103,14 @@ class Watch:
         connection that may be dead: a new one goes on from the same revision.
         """
         self._hurried.set()
+        self.doubt(time.monotonic() - self._pace.hurry_s)
+
+    def doubt(self, since_at: float) -> None:
+        """From any thread: something happened at that instant (monotonic) that a watch should have told by now.
+        One that was open before is cut; a new connection goes on from the same revision.
+        """
         opened_at = self._opened_at
-        if opened_at is not None and time.monotonic() - opened_at > self._pace.hurry_s:
+        if opened_at is not None and opened_at < since_at:
             self._opened_at = None
             self._cuts = 0  # Ours is no sign of trouble.
             self._reader.cut()
@@ -133,16 +140,16 @@ class Watch:
             try:
                 self._follow()
             except DiscoveryError as error:
-                # A cut connection is resumed at once from the last revision. Cut again before an event came
-                # through, it is a failure of the scale above.
+                # A cut connection is resumed at once from the last revision. Cut again before an event or an
+                # orderly end came through, it is a failure of the scale above.
                 self._cuts += 1
                 if error.kind != "broken" or self._cuts > 1:
                     raise
 
     def _follow(self) -> None:
         started_at = time.monotonic()
-        duration_s = round(self._pace.connection_s * self._rng.uniform(0.8, 1.0))
-        events = self._reader.watch(self._revision, duration_s=max(1, duration_s))
+        duration_s = max(1, round(self._pace.connection_s * self._rng.uniform(0.8, 1.0)))
+        events = self._reader.watch(self._revision, duration_s=duration_s)
         self._failures = 0
         self._hurried.clear()
         self._report.works()
@@ -155,6 +162,7 @@ class Watch:
                 self._take(event)
         finally:
             self._opened_at = None
+        self._cuts = 0
         lasted_s = time.monotonic() - started_at
         if brought_nothing and lasted_s < self._pace.shortest_s:
             msg = f"the API server ended a watch after {lasted_s:.3f} s without an event"

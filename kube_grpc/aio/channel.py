@@ -67,6 +67,7 @@ class Channel(grpc.aio.Channel):
         ping: Callable[[Any], object] | None = None,
         ping_interval_s: float = 1.0,
         refresh_interval_s: float = 60.0,
+        watch_timeout_s: float = 15.0,
         drain_grace_s: float = 30.0,
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
@@ -92,6 +93,7 @@ class Channel(grpc.aio.Channel):
             ping=ping,
             ping_interval_s=ping_interval_s,
             refresh_interval_s=refresh_interval_s,
+            watch_timeout_s=watch_timeout_s,
             drain_grace_s=drain_grace_s,
             credentials=credentials,
             options=tuple(options),
@@ -109,7 +111,7 @@ class Channel(grpc.aio.Channel):
         wanted = find_target(target, self._access)
         self._join(AioPool(wanted, options, interceptors=interceptors, rng=rng), options)
         self._discovery = make_discovery(self._access, wanted, options, self._pool, rng)
-        self._pool.hurry = self._discovery.hurry
+        self._pool.hurry, self._pool.doubt = self._discovery.hurry, self._discovery.doubt
         self._thread = threading.Thread(
             target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True
         )

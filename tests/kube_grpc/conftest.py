@@ -8,6 +8,7 @@ import datetime
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -26,8 +27,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kube_grpc.access import Access
+from kube_grpc.backoff import Backoff
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.errors import DiscoveryError
+from kube_grpc.slices import SliceReader
+from kube_grpc.watch import Pace, Watch
 
 WAIT_S = 30.0
 PORT = 50051
@@ -228,11 +233,17 @@ class Api(Waiting):
         self.is_frozen = self.is_stopped = False
         self.watching = 0
         self.generation = 0  # of watches: those of an older one end
+        self.connections = 0
         self.bookmark_at: int | None = None
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                with api.changed:
+                    api.connections += 1
 
             def do_GET(self) -> None:
                 api.answer(self)
@@ -354,7 +365,7 @@ class Api(Waiting):
         http.wfile.write(text)
 
     def _watch(self, http: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
-        http.close_connection = True
+        http.close_connection = True  # Unless it ends in order.
         http.send_response(200)
         http.send_header("Content-Type", "application/json")
         http.send_header("Transfer-Encoding", "chunked")
@@ -376,6 +387,7 @@ class Api(Waiting):
                     break
             if self.generation == generation:
                 http.wfile.write(b"0\r\n\r\n")
+                http.close_connection = False
         except OSError:
             return  # The client went away: nobody to tell.
         finally:
@@ -466,6 +478,35 @@ def kubeconfig(api: Api, tmp_path: Path) -> Path:
         )
     )
     return path
+
+
+@pytest.fixture
+def start(kubeconfig: Path, recorder: Any) -> Iterator[Callable[..., Watch]]:
+    """Starts watches of Service greeter in namespace shop that report to `recorder`; they are stopped
+    afterwards.
+    """
+    running: list[tuple[Watch, threading.Thread, Access]] = []
+
+    def begin(pace: Pace | None = None, late_s: float = 10.0) -> Watch:
+        access = Access(kubeconfig=str(kubeconfig))
+        watch = Watch(
+            SliceReader(access, "shop", "greeter", late_s=late_s),
+            50051,
+            recorder,
+            pace=Pace(backoff=Backoff(first_s=0.01, most_s=0.05)) if pace is None else pace,
+            rng=random.Random(1),
+        )
+        thread = threading.Thread(target=watch.run)
+        thread.start()
+        running.append((watch, thread, access))
+        return watch
+
+    yield begin
+    for watch, thread, access in running:
+        watch.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+        access.close()
 
 
 @pytest.fixture

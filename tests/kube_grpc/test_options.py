@@ -41,6 +41,11 @@ from kube_grpc.options import Options
             "option refresh_interval_s: inf is no usable time",
             "more than 0, finite",
         ),
+        (
+            {"watch_timeout_s": 0.5},
+            "option watch_timeout_s: 0.5 is no usable time",
+            "seconds, 1 or more, finite",
+        ),
         ({"drain_grace_s": -1}, "option drain_grace_s: -1 is no usable time", "seconds, 0 or more, finite"),
         (
             {"api_client": object(), "context": "x"},

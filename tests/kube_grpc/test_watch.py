@@ -1,50 +1,17 @@
 """Watching EndpointSlices: each scale of failure, over HTTP, against an API that fails on demand."""
 
-import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from kube_grpc.access import Access
 from kube_grpc.backoff import Backoff
-from kube_grpc.slices import SliceReader
 from kube_grpc.watch import Pace, Watch
 
 QUICK = Backoff(first_s=0.01, most_s=0.05)
 Start = Callable[..., Watch]
-
-
-@pytest.fixture
-def start(kubeconfig: Path, recorder: Any) -> Iterator[Start]:
-    """Starts watches of Service greeter in namespace shop that report to `recorder`; they are stopped
-    afterwards.
-    """
-    running: list[tuple[Watch, threading.Thread, Access]] = []
-
-    def begin(pace: Pace | None = None, read_s: float = 10.0) -> Watch:
-        access = Access(kubeconfig=str(kubeconfig))
-        watch = Watch(
-            SliceReader(access, "shop", "greeter", read_s=read_s),
-            50051,
-            recorder,
-            pace=Pace(backoff=QUICK) if pace is None else pace,
-            rng=random.Random(1),
-        )
-        thread = threading.Thread(target=watch.run)
-        thread.start()
-        running.append((watch, thread, access))
-        return watch
-
-    yield begin
-    for watch, thread, access in running:
-        watch.stop()
-        thread.join(10)
-        assert not thread.is_alive()
-        access.close()
 
 
 def test_changes_are_reported_as_they_happen(api: Any, recorder: Any, start: Start) -> None:
@@ -145,23 +112,6 @@ def test_an_expired_revision_leads_to_a_new_list(
 
     api.wait_until(lambda: api.watching == 1)
     assert [error.kind for error in recorder.errors if error.kind != "expired"] == []
-
-
-def test_a_half_open_watch_is_noticed(api: Any, recorder: Any, start: Start) -> None:
-    """A watch that says nothing beyond its own time and the read time-out is given up, and no change is lost."""
-    api.put("a", "10.0.0.1")
-    start(Pace(connection_s=1, backoff=QUICK), read_s=0.2)
-    api.wait_until(lambda: api.watching == 1)
-
-    with api.changed:
-        api.is_frozen = True
-        api.put("a", "10.0.0.2")
-    api.wait_until(lambda: api.count("watch") >= 2)
-    with api.changed:
-        api.is_frozen = False
-        api.changed.notify_all()
-
-    recorder.wait_for_addresses("10.0.0.2")
 
 
 def test_an_api_that_goes_away_and_comes_back(api: Any, recorder: Any, start: Start) -> None:
@@ -305,43 +255,6 @@ def test_stopping_in_the_middle_of_a_back_off(api: Any, recorder: Any, start: St
     recorder.wait_until(lambda: recorder.errors)
 
     watch.stop()
-
-
-def test_a_half_open_watch_in_a_hurry(api: Any, recorder: Any, start: Start) -> None:
-    """Where calls find nobody, a silent watch of an hour is cut and resumed at once; that is no failure."""
-    api.put("a", "10.0.0.1")
-    watch = start(Pace(connection_s=3600, hurry_s=0.0))
-    api.wait_until(lambda: api.watching == 1)
-    recorder.wait_until(lambda: recorder.worked)
-
-    with api.changed:
-        api.is_frozen = True
-        api.put("a", "10.0.0.2")
-    # Again and again, as calls do: the first may come before the answer's headers were read.
-    while api.count("watch") < 2:
-        watch.hurry()
-        with api.changed:
-            api.changed.wait(0.05)
-    with api.changed:
-        api.is_frozen = False
-        api.changed.notify_all()
-
-    recorder.wait_for_addresses("10.0.0.2")
-    assert (api.count("list"), recorder.errors) == (1, [])
-
-
-def test_a_young_watch_is_trusted(api: Any, recorder: Any, start: Start) -> None:
-    """However many calls find nobody: a watch that was just opened is not opened again."""
-    api.put("a", "10.0.0.1")
-    watch = start()
-    recorder.wait_until(lambda: recorder.worked)
-
-    for _ in range(100):
-        watch.hurry()
-    api.put("a", "10.0.0.2")
-
-    recorder.wait_for_addresses("10.0.0.2")
-    assert (api.count("list"), api.count("watch")) == (1, 1)
 
 
 def test_a_back_off_in_a_hurry(api: Any, recorder: Any, start: Start) -> None:
