@@ -9,19 +9,22 @@ lines.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness import manifests
+from harness import manifests, placement
 from harness.errors import ApiError, ManifestError, StepError
-from harness.kube import Object
+from harness.kube import NODES, Object
 from harness.scenario import Scenario
 from harness.scene import Scene, is_hopeless, trouble
 from harness.stage import Stage, describe, read_logs
 
 READY_S = 120.0
 WARM_S = 60.0
+NODES_S = 30.0
+_POLL_S = 0.25
 
 
 class Say(Protocol):
@@ -54,10 +57,11 @@ async def deploy(plan: Plan, stage: Stage, say: Say) -> None:
     Raises StepError with what is known.
     """
     try:
+        hosts = await _hosts(stage)
         for part, what in ((plan.others, "objects"), (plan.clients, "clients")):
             say(f"deploying {len(part)} {what}")
             for found in part:
-                await _create(stage, found)
+                await _create(stage, _placed(found, stage, hosts))
             names = [found["metadata"]["name"] for found in part if found["kind"] == "Deployment"]
             await _until_ready(stage, names, say)
         await _until_warm(stage, len(plan.clients), say)
@@ -86,6 +90,26 @@ def _sized(found: Object, scenario: Scenario) -> Object:
     if not is_target or target.replicas is None:
         return found
     return {**found, "spec": {**found["spec"], "replicas": target.replicas}}
+
+
+async def _hosts(stage: Stage) -> list[str]:
+    """The nodes to place pods on; none where one was asked for, which is left to the scheduler."""
+    wanted = stage.scenario.cluster.nodes
+    if wanted == 1:
+        return []
+    found: list[str] = []
+    try:
+        async with asyncio.timeout(NODES_S):  # a young cluster's nodes are not ready yet
+            while len(found) < wanted:
+                found = placement.hosts((await stage.kube.get(NODES.path(None)))["items"])
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise StepError(f"{wanted} nodes that take pods are needed; this cluster has {len(found)}") from None
+    return found[:wanted]
+
+
+def _placed(found: Object, stage: Stage, hosts: list[str]) -> Object:
+    return placement.place(found, stage.scenario.target.deployment, hosts) if hosts else found
 
 
 async def _create(stage: Stage, found: Object) -> None:

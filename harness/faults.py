@@ -13,15 +13,18 @@ from typing import Any
 from harness.clusters import Breakable
 from harness.errors import ClusterError, StepError
 from harness.history import Note
-from harness.scenario import Fault, Scenario
+from harness.scenario import Fault, Freeze, Scenario
 from harness.scene import Scene
 
 
 def find_obstacle(scenario: Scenario, backend: str) -> str | None:
     """Why a scenario can not be run on a backend; None if it can."""
-    step = next((step for step in scenario.steps if isinstance(step.action, Fault)), None)
-    if step is None or backend == "sim":
+    faults = [step for step in scenario.steps if isinstance(step.action, Fault)]
+    if backend == "kind" and scenario.cluster.nodes > 1:  # a worker is a container, and can be paused
+        faults = [step for step in faults if not (isinstance(step.action, Freeze) and step.action.is_of_node)]
+    if not faults or backend == "sim":
         return None
+    step = faults[0]
     return (
         f"{scenario.path}:{step.line}: step {step.number}: {step.verb} needs the simulated cluster "
         f"(--k8s-backend=sim); {backend} can not be broken this way. "

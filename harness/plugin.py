@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.clusters import Choice
     from harness.images import Image
     from harness.report import Judged
+    from harness.scenario import Scenario
     from harness.session import Session
     from harness.settings import Settings
 
@@ -156,7 +157,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is None:
         return
     folder, patterns = metafunc.definition.path.parent, mark.args or ("*.yaml",)
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern)}, key=_order)
     if _FIXTURE not in metafunc.fixturenames:
         raise pytest.UsageError(
             f"{metafunc.definition.nodeid}: the mark {MARK} goes with the fixture {_FIXTURE}"
@@ -190,7 +191,6 @@ class ScenarioTest:
         The result is for more asserts.
         """
         from harness.errors import HarnessError
-        from harness.faults import find_obstacle
         from harness.report import failures, scenario_table
         from harness.scenario import load
 
@@ -199,7 +199,7 @@ class ScenarioTest:
             scenario = load(self._shown_path(), settings.variants)
             if scenario is None:
                 pytest.skip(f"it has none of the variants {', '.join(settings.variants or ())}")
-            obstacle = find_obstacle(scenario, _session(self._config).backend)
+            obstacle = _session(self._config).find_obstacle(scenario)
             if obstacle is not None:
                 pytest.skip(obstacle)
             with _uncaptured(self._config):
@@ -278,15 +278,27 @@ def _lookup(config: pytest.Config, name: str) -> object:
 
 
 def _marks(file: Path) -> list[pytest.MarkDecorator]:
-    """The marks in a scenario file; none where it can not be read, which its test then says."""
+    scenario = _read(file)
+    return [] if scenario is None else [getattr(pytest.mark, mark) for mark in scenario.marks]
+
+
+def _order(file: Path) -> tuple[int, str, Path]:
+    """By name, but those that need a cluster of another shape last, so that few are made."""
+    scenario = _read(file)
+    return (
+        (1, "", file) if scenario is None else (scenario.cluster.nodes, str(scenario.cluster.network), file)
+    )
+
+
+def _read(file: Path) -> Scenario | None:
+    """A scenario file; None where it can not be read, which its test then says."""
     from harness.errors import ScenarioError
     from harness.scenario import load
 
     try:
-        scenario = load(file)
+        return load(file)
     except ScenarioError:
-        return []
-    return [] if scenario is None else [getattr(pytest.mark, mark) for mark in scenario.marks]
+        return None
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:

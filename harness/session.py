@@ -1,8 +1,8 @@
 """One run: its cluster, its scenarios one after the other, its report.
 
-Rule: the cluster is made once, by the first scenario that needs it, and removed whatever happens; what a
-killed run has left is removed first, and said. A set-up that failed fails every scenario with its reason
-and is not tried again.
+Rule: the cluster is made by the first scenario that needs it, and made anew where the next one needs another
+shape; it is removed whatever happens. What a killed run has left is removed first, and said. A set-up that
+failed fails every scenario with its reason and is not tried again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from harness.clusters import Choice, Cluster, leases, make, removers
+from harness import clusters, faults
+from harness.clusters import Choice, Cluster, leases, removers
 from harness.deployment import prepare
 from harness.errors import ClusterError, HarnessError, located
 from harness.images import Image
@@ -22,7 +23,7 @@ from harness.kube import Kube
 from harness.progress import Progress
 from harness.report import Folder, Judged, build, judge_history
 from harness.runner import Access, Run
-from harness.scenario import Scenario
+from harness.scenario import Scenario, Shape
 from harness.settings import Settings
 
 
@@ -39,12 +40,15 @@ class Session:
         self._cluster: Cluster | None = None
         self._access: Access | None = None
         self._failure: str | None = None
+        self._shape: Shape | None = None
         self.results: list[Judged] = []
 
-    @property
-    def backend(self) -> str:
-        """The backend that was chosen."""
-        return self._choice.backend
+    def find_obstacle(self, scenario: Scenario) -> str | None:
+        """Why a scenario can not be run here; None if it can."""
+        obstacle = faults.find_obstacle(scenario, self._choice.backend)
+        if obstacle is not None:
+            return obstacle
+        return clusters.find_obstacle(scenario.cluster, self._choice, self._settings)
 
     def run(self, scenario: Scenario) -> Judged:
         """Run a scenario, save its history, judge it.
@@ -55,7 +59,7 @@ class Session:
             raise ClusterError(f"{self._failure}\n  (the cluster was tried once for all scenarios)")
         plan = prepare(scenario)
         with self._progress.working(scenario.name):
-            access, lease = self._ready()
+            access, lease = self._ready(scenario.cluster)
             run = Run(scenario, plan, access, lease, is_kept=self._settings.is_kept, say=self._progress.say)
             try:
                 with _terminate_as_interrupt():
@@ -87,11 +91,12 @@ class Session:
         lease.close(is_kept=self._settings.is_kept)
         return told
 
-    def _ready(self) -> tuple[Access, leases.Lease]:
-        if self._access is None or self._lease is None:
+    def _ready(self, shape: Shape) -> tuple[Access, leases.Lease]:
+        """The cluster, made or made anew if the one that is there has another shape."""
+        if self._access is None or self._lease is None or self._shape != shape:
             try:
                 with _terminate_as_interrupt():
-                    self._access = self._start()
+                    self._access = self._start(shape)
             except HarnessError as error:
                 self._failure = f"the cluster could not be set up: {error}"
                 self._write()
@@ -101,7 +106,12 @@ class Session:
             raise ClusterError("the run has been finished")
         return self._access, self._lease
 
-    def _start(self) -> Access:
+    def _start(self, shape: Shape) -> Access:
+        self._shape = shape
+        if self._cluster is not None and self._lease is not None:
+            self._progress.say("removing the cluster: the next scenario needs another")
+            self._cluster.stop()
+            return self._make(shape, self._lease)
         try:
             self._folder.begin()
         except OSError as error:
@@ -112,9 +122,12 @@ class Session:
         for sentence in leases.sweep(where, removers()):
             self._progress.show(f"k8s: {sentence}")
         self._lease = leases.open_lease(where)
-        self._cluster = cluster = make(self._choice, self._settings, self._lease)
+        return self._make(shape, self._lease)
+
+    def _make(self, shape: Shape, lease: leases.Lease) -> Access:
+        self._cluster = cluster = clusters.make(self._choice, self._settings, lease, shape)
         cluster.start(self._images(), self._progress.say)
-        version = asyncio.run(_version(cluster.kubeconfig, cluster.context, self._lease.folder()))
+        version = asyncio.run(_version(cluster.kubeconfig, cluster.context, lease.folder()))
         return Access(cluster.backend, version, cluster.kubeconfig, cluster.context, cluster.breakable)
 
     def _stop_after_failure(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,9 +148,12 @@ async def apply(kube: Kube, namespace: str, found: Object) -> Object:
 
 async def _freeze(step: Step, stage: Stage) -> Done:
     action = cast(Freeze, step.action)
-    if action.node is not None:
-        await stage.faults.begin(step.verb, "freeze_node", {"node": action.node}, action.for_s, str(action))
-        return Done()
+    if action.is_of_node:
+        node = busiest(stage, str(action.node_of)) if action.node is None else action.node
+        there = [pod["metadata"]["name"] for pod in stage.scene.pods.values() if _node(pod) == node]
+        fields = {"node": node}
+        await stage.faults.begin(step.verb, "freeze_node", fields, action.for_s, f"freeze node {node}")
+        return Done(tuple(sorted(there)))
     names = tuple(victim["metadata"]["name"] for victim in choose(stage, action, step.number))
     for name in names:
         fields = {"namespace": stage.namespace, "pod": name}
@@ -172,6 +176,14 @@ async def _break(step: Step, stage: Stage) -> Done:
 async def _undo(step: Step, stage: Stage) -> Done:
     await stage.faults.undo(cast(Undo, step.action).verb)
     return Done()
+
+
+def busiest(stage: Stage, deployment: str) -> str:
+    """The node where most ready pods of a deployment are; of several, the first by name."""
+    nodes = Counter(_node(pod) for pod in stage.scene.pods_of(deployment) if is_ready(pod))
+    if not nodes:
+        raise StepError(f"no pod of {deployment} is ready, so none of its nodes can be named")
+    return min(nodes, key=lambda node: (-nodes[node], node))
 
 
 def choose(stage: Stage, action: Kill | Freeze, number: int) -> list[Object]:
@@ -202,6 +214,10 @@ async def _strike(stage: Stage, action: Kill, victim: Object) -> None:
     # A container that ends takes the command that ended it along, with SIGKILL: that its process ended is seen later.
     if code not in (0, _KILLED):
         raise StepError(f"the signal did not reach {name}: exit code {code}: {printed.strip()[:300]}")
+
+
+def _node(pod: Object) -> str:
+    return str(pod["spec"].get("nodeName", ""))
 
 
 def _is_going(scene: Scene, name: str) -> bool:

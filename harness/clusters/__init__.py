@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from harness.clusters.leases import KIND_CLUSTER, NAMESPACE, Lease, Remove
 from harness.errors import ClusterError
 from harness.images import Image
+from harness.scenario import Shape
 from harness.settings import AUTO, Settings
 
 Say = Callable[[str], None]
@@ -88,18 +89,31 @@ def choose_network(choice: Choice, settings: Settings) -> Choice | None:
     return Choice(*choose_network(settings.network))
 
 
-def make(choice: Choice, settings: Settings, lease: Lease) -> Cluster:
+def find_obstacle(shape: Shape, choice: Choice, settings: Settings) -> str | None:
+    """Why no cluster of this shape can be had; None if one can."""
+    if choice.backend != "sim" or shape.network is None:
+        return None
+    if settings.network not in (None, AUTO, shape.network):
+        return f"it needs --k8s-network={shape.network}, not {settings.network}"
+    from harness.clusters.simulated import choose_network
+
+    found, reason = choose_network(AUTO)
+    return None if found == shape.network else f"it needs the network {shape.network}: {reason}"
+
+
+def make(choice: Choice, settings: Settings, lease: Lease, shape: Shape) -> Cluster:
     """The cluster of a choice, not yet started."""
     if choice.backend == "sim":
         from harness.clusters.simulated import (
             SimulatedCluster,
         )  # the simulation is an extra that may be missing
 
-        return SimulatedCluster(settings.kubernetes_version, settings.network, lease)
+        network = settings.network if shape.network is None else shape.network
+        return SimulatedCluster(settings.kubernetes_version, network, lease, shape.nodes)
     if choice.backend == "kind":
         from harness.clusters.kind import KindCluster
 
-        return KindCluster(settings.kubernetes_version, lease)
+        return KindCluster(settings.kubernetes_version, lease, shape.nodes)
     from harness.clusters.existing import ExistingCluster
 
     if settings.context is None:

@@ -7,6 +7,7 @@ cluster is ever deleted. `kind` is called with argument lists; no shell.
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.clusters import Breakable, Say
+from harness.clusters.kind_nodes import Pauses, unpause
 from harness.clusters.leases import KIND_CLUSTER, Lease, Thing, prefix_of
 from harness.errors import ApiError, ClusterError
 from harness.images import Build, Image
@@ -27,17 +29,19 @@ _POLL_S = 0.25
 
 
 class KindCluster:
-    """A one-node Kubernetes in a container."""
+    """A Kubernetes in a container, or in one a node: then a control plane, and beside it `nodes` workers."""
 
     backend = "kind"
     context: str | None = None
 
-    def __init__(self, version: str | None, lease: Lease) -> None:
+    def __init__(self, version: str | None, lease: Lease, nodes: int = 1) -> None:
         self.name = lease.prefix
         self.kubeconfig = Path()
         self._version = version
         self._lease = lease
+        self._nodes = nodes
         self._thing: Thing | None = None
+        self._pauses = Pauses(self.name)
 
     def start(self, images: Sequence[Image], say: Say) -> None:
         """Build the images, make the cluster, load them, wait until its node, DNS and data plane are ready."""
@@ -58,11 +62,12 @@ class KindCluster:
 
     @property
     def breakable(self) -> Breakable | None:
-        """Nothing of it is broken: a real cluster has no handle for it."""
-        return None
+        """Its nodes stand still when their containers are paused; a real cluster has no handle for the rest."""
+        return self._pauses
 
     def stop(self) -> None:
         """Delete the cluster."""
+        self._pauses.close()
         thing, self._thing = self._thing, None
         if thing is not None:
             remove_cluster(thing, self._lease.run)
@@ -79,15 +84,29 @@ class KindCluster:
             "--wait",
             "120s",
         ]
-        return (
-            arguments if self._version is None else [*arguments, "--image", f"{NODE_IMAGE}:{self._version}"]
-        )
+        if self._version is not None:
+            arguments += ["--image", f"{NODE_IMAGE}:{self._version}"]
+        if self._nodes > 1:
+            arguments += ["--config", str(self._write_config())]
+        return arguments
+
+    def _write_config(self) -> Path:
+        roles = ["control-plane", *["worker"] * self._nodes]
+        config = {
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "nodes": [{"role": role} for role in roles],
+        }
+        path = self._lease.folder() / "kind.json"  # which is YAML, too
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
 
 
 def remove_cluster(thing: Thing, run: str) -> None:
     """Delete the kind cluster of a run. Raises ClusterError where it is not that run's."""
     if thing.name != prefix_of(run):
         raise ClusterError(f"kind cluster {thing.name} was not made by run {run}; it is left alone")
+    unpause(thing.name)
     with tempfile.TemporaryDirectory(prefix=f"{prefix_of(run)}-") as folder:
         _kind("delete", "cluster", "--name", thing.name, "--kubeconfig", f"{folder}/kubeconfig")
 

@@ -40,12 +40,13 @@ class SimulatedCluster:
     backend = "sim"
     context: str | None = None
 
-    def __init__(self, version: str | None, network: str | None, lease: Lease) -> None:
+    def __init__(self, version: str | None, network: str | None, lease: Lease, nodes: int = 1) -> None:
         self.name = lease.prefix
         self.kubeconfig = Path()
         self._version = DEFAULT_VERSION if version is None else version
         self._network: Any = network
         self._lease = lease
+        self._nodes = nodes
         self._cluster: object | None = None
 
     def start(self, images: Sequence[Image], say: Say) -> None:
@@ -61,7 +62,7 @@ class SimulatedCluster:
         folder = self._lease.folder()
         cluster = simcluster.Cluster(
             images=commands, kubernetes_version=self._version, profile="faithful", directory=folder,
-            network=self._network,
+            network=self._network, nodes=self._nodes,
         )  # fmt: skip
         self._cluster = cluster
         try:

@@ -8,7 +8,7 @@ from harness.scenario.expectations import BACKENDS, Bound, Errors, Expectation, 
 from harness.scenario.files import load
 from harness.scenario.reader import parse
 from harness.scenario.steps import Action, Apply, Delete, Kill, Roll, Scale, Step, Wait
-from harness.scenario.story import FIRST_PHASE, Load, Scenario, Target, Variant
+from harness.scenario.story import FIRST_PHASE, Load, Scenario, Shape, Target, Variant
 
 __all__ = [
     "BACKENDS",
@@ -28,6 +28,7 @@ __all__ = [
     "Roll",
     "Scale",
     "Scenario",
+    "Shape",
     "Shares",
     "Silence",
     "Step",

@@ -17,17 +17,26 @@ _SCOPE = ("verbs", "resources", "users")
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Have `pods` ready pods, chosen by the scenario's seed, stand still; or a whole `node`."""
+    """Have `pods` ready pods, chosen by the scenario's seed, stand still; or a whole node.
+
+    By name (`node`), or the one where most pods of a deployment are (`node_of`).
+    """
 
     deployment: str | None
     pods: int
     node: str | None
     for_s: float | None
+    node_of: str | None = None
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether a whole node is frozen."""
+        return self.node is not None or self.node_of is not None
 
     def __str__(self) -> str:
-        what = (
-            f"node {self.node}" if self.node is not None else f"{self.pods} pod{'s' if self.pods > 1 else ''}"
-        )
+        what = f"{self.pods} pod{'s' if self.pods > 1 else ''}"
+        if self.is_of_node:
+            what = f"node {self.node}" if self.node is not None else f"the node of most {self.node_of} pods"
         return f"freeze {what}{_lasting(self.for_s)}"
 
 
@@ -74,18 +83,22 @@ def _show(value: Field) -> str:
 
 
 def read_freeze(body: Value) -> Freeze:
-    """`freeze: {pods: 1, for: 5s}`, or a node's name."""
-    mapping = body.mapping().only(["deployment", "pods", "node", "for"], what="field")
+    """`freeze: {pods: 1, for: 5s}`, or a node, by its name or by whose pods are there."""
+    mapping = body.mapping().only(["deployment", "pods", "node", "node_of", "for"], what="field")
     pods, node, deployment = mapping.get("pods"), mapping.get("node"), mapping.get("deployment")
-    if (pods is None) is (node is None):
-        raise body.refuse('one of "pods" and "node" is needed', ["for example  freeze: {pods: 1, for: 5s}"])
-    if node is not None and deployment is not None:
+    node_of = mapping.get("node_of")
+    if [pods, node, node_of].count(None) != 2:
+        raise body.refuse(
+            'one of "pods", "node" and "node_of" is needed', ["for example  freeze: {pods: 1, for: 5s}"]
+        )
+    if pods is None and deployment is not None:
         raise body.refuse('"deployment" goes with "pods"', ["a node is frozen with all that runs there"])
     return Freeze(
         deployment=None if deployment is None else deployment.text(),
         pods=0 if pods is None else pods.whole(minimum=1),
         node=None if node is None else node.text(),
         for_s=_for(mapping),
+        node_of=None if node_of is None else node_of.text(),
     )
 
 

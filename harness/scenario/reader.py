@@ -14,12 +14,13 @@ from typing import TypeVar
 from harness.errors import ScenarioError
 from harness.scenario import expectations as expectation_reader
 from harness.scenario import steps as step_reader
+from harness.scenario.breaking import Freeze
 from harness.scenario.expectations import Expectation
 from harness.scenario.nodes import Mapping, Value, compose
 from harness.scenario.steps import Step
-from harness.scenario.story import FIRST_PHASE, Load, Scenario, Target, Variant
+from harness.scenario.story import FIRST_PHASE, Load, Scenario, Shape, Target, Variant
 
-_FIELDS = ("about", "marks", "manifests", "seed", "target", "load", "variants", "steps", "expect")
+_FIELDS = ("about", "marks", "manifests", "seed", "cluster", "target", "load", "variants", "steps", "expect")
 _Read = TypeVar("_Read")
 
 
@@ -41,6 +42,7 @@ def parse(text: str, path: Path | str) -> Scenario:
         marks=tuple(_texts(mapping, "marks")),
         manifests=file.parent / _text(mapping, "manifests", "../manifests"),
         seed=_seed(mapping, file.stem),
+        cluster=_cluster(mapping, steps),
         target=_target(mapping),
         load=_load(mapping),
         variants=variants,
@@ -120,6 +122,23 @@ def _each(entries: Iterable[tuple[int, Value]], read: Callable[[tuple[int, Value
     if wrong:
         raise ScenarioError("\n".join(wrong))
     return found
+
+
+def _cluster(mapping: Mapping, steps: Iterable[Step]) -> Shape:
+    value = mapping.get("cluster")
+    shape = Shape()
+    if value is not None:
+        inner = value.mapping().only(["nodes", "network"], what="field")
+        nodes, network = inner.get("nodes"), inner.get("network")
+        shape = Shape(
+            nodes=1 if nodes is None else nodes.whole(minimum=1),
+            network=None if network is None else network.choice(("namespace",), what="network"),
+        )
+    for step in steps:
+        if isinstance(step.action, Freeze) and step.action.node_of is not None and shape.nodes < 2:
+            hints = ["on one node, the clients stand still with it:  cluster: {nodes: 3}"]
+            raise mapping.value.refuse('"node_of" needs several nodes', hints, line=step.line)
+    return shape
 
 
 def _target(mapping: Mapping) -> Target:

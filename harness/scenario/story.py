@@ -31,6 +31,17 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """The cluster that a scenario needs: so many `nodes` that take pods, and, if simulated, which `network`.
+
+    On several nodes, the pods of the target share none with a client (`placement`). None is whatever the run has.
+    """
+
+    nodes: int = 1
+    network: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Open-loop load: each of `clients` pods of a variant sends `rate` calls a second, each with a deadline.
 
@@ -68,6 +79,7 @@ class Scenario:
     marks: tuple[str, ...]
     manifests: Path
     seed: str
+    cluster: Shape
     target: Target
     load: Load
     variants: tuple[Variant, ...]

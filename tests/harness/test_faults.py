@@ -144,3 +144,20 @@ def test_faults_are_over_however_the_scenario_ends(tmp_path: Path, end: str) -> 
     assert "over: api refuse (code 503)" in notes
     if end == "a failing step":
         assert "no dns holds; what holds: api_refuse" in output
+
+
+def test_a_node_with_servers_stands_still_and_the_clients_go_on(tmp_path: Path) -> None:
+    """Each scenario has a cluster with as many nodes as it needs; the frozen one is the servers'."""
+    project = Project(tmp_path)
+    step = "freeze: {node_of: greeter, for: 1s}"
+    several = "cluster: {nodes: 2}\n" + BROKEN.replace("{step}", step).replace("{errors}", "{min: 2}")
+    project.scenario("apart", several)
+    project.scenario("single", BROKEN.replace("{step}", "scale: 2").replace("{errors}", "0"))
+    code, output = project.run()
+
+    assert code == 0, output
+    assert output.index("single pass on sim") < output.index("apart pass on sim")
+    assert "note: over: freeze node simcluster-node-2" in output
+    steps = {each["name"]: each["steps"] for each in project.report()["scenarios"]}["apart"]
+    assert [pod.split("-")[0] for pod in steps[1]["pods"]] == ["greeter", "greeter"]
+    assert project.left_in_the_end() == []

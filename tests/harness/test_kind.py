@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.clusters.kind_nodes import Pauses, unpause
+from harness.errors import ClusterError
+
 
 def docker(*arguments: str) -> list[str]:
     """The lines that docker prints."""
@@ -143,6 +146,38 @@ def test_an_interrupt(project: Project, containers: list[str], moment: str) -> N
 
     assert process.returncode == pytest.ExitCode.INTERRUPTED, said + output
     assert (nodes(), project.left()) == (containers, []), said + output
+
+
+def test_a_node_that_is_paused() -> None:
+    """It stands still until it is undone; no other cluster's node, and no pod, can be frozen."""
+    name = f"pauses-{os.getpid()}"
+    labels = ["--label", f"io.x-k8s.kind.cluster={name}"]
+    docker("run", "-d", "--name", name, *labels, "--entrypoint", "sleep", f"kindest/node:{VERSION}", "600")
+    try:
+        pauses = Pauses(name)
+        number = pauses.begin("freeze_node", {"node": name}, None)
+        assert is_paused(name)
+        pauses.undo(number)
+        pauses.undo(number)
+        assert not is_paused(name)
+
+        pauses.begin("freeze_node", {"node": name}, 600.0)
+        pauses.close()
+        assert not is_paused(name)
+
+        pauses.begin("freeze_node", {"node": name}, None)
+        unpause(name)  # as the next run does after kill -9
+        assert not is_paused(name)
+        with pytest.raises(ClusterError, match=r"no node .* that runs"):
+            Pauses("another").begin("freeze_node", {"node": name}, None)
+        with pytest.raises(ClusterError, match="only a node can be frozen"):
+            pauses.begin("freeze_pod", {"namespace": "a", "pod": "b"}, None)
+    finally:
+        docker("rm", "-f", name)
+
+
+def is_paused(container: str) -> bool:
+    return docker("inspect", "-f", "{{.State.Paused}}", container) == ["true"]
 
 
 def test_a_run_that_is_killed(project: Project, containers: list[str]) -> None:

@@ -18,6 +18,7 @@ from harness.scenario import (
     Roll,
     Scale,
     Scenario,
+    Shape,
     Shares,
     Silence,
     Target,
@@ -36,6 +37,7 @@ about: A story.
 marks: [slow]
 manifests: ../mine
 seed: 7
+cluster: {nodes: 3, network: namespace}
 target: {deployment: web, service: web-clusterip, replicas: 4}
 load: {rate: 30/m, clients: 2, deadline: 500ms, warm_up: 3}
 variants:
@@ -92,6 +94,7 @@ def test_a_whole_file() -> None:
     ) == ("night", "A story.", ("slow",), "7")
     assert Path("stories/../mine") == scenario.manifests
     assert Target("web", "web-clusterip", 4) == scenario.target
+    assert Shape(3, "namespace") == scenario.cluster
     assert Load(rate=0.5, clients=2, deadline_s=0.5, warm_up=3) == scenario.load
     assert (
         Variant("clusterip"),
@@ -204,7 +207,7 @@ def swap(old: str, new: str) -> str:
         (
             SHORT + "stpes: []\n",
             's.yaml:8: unknown field "stpes"\n'
-            "  known fields: about, expect, load, manifests, marks, seed, steps, target, variants\n"
+            "  known fields: about, cluster, expect, load, manifests, marks, seed, steps, target, variants\n"
             '  did you mean "steps"?',
         ),
         (SHORT + "steps: []\n", 's.yaml:8: "steps" stands here twice (first on line 2)'),

@@ -16,7 +16,7 @@ from harness.samples import Sample
 from harness.scenario import Kill, parse
 from harness.scene import Scene, is_hopeless, trouble
 from harness.stage import Stage, describe
-from harness.steps import choose
+from harness.steps import busiest, choose
 
 SCENARIO = "variants: [pool]\nseed: {seed}\nsteps: [{{wait: 1s}}]\nexpect: []\n"
 KILL = Kill(None, 1, None, None, None, None, 60.0)
@@ -165,6 +165,29 @@ def test_too_few_pods_to_kill(scene: Scene) -> None:
 
     with pytest.raises(StepError, match=r"^2 ready pod\(s\) of greeter are needed, there are 1$"):
         choose(stage(scene), Kill(None, 2, None, None, None, None, 60.0), 1)
+
+
+def test_the_node_with_most_pods(scene: Scene) -> None:
+    """Only ready pods count; of several nodes with as many, the first by name."""
+    for name, node, is_ready in (
+        ("a", "n2", True),
+        ("b", "n1", True),
+        ("c", "n1", False),
+        ("d", "n1", False),
+    ):
+        scene.take_pod({**pod(name, is_ready=is_ready), "spec": {"nodeName": node}})
+    assert busiest(stage(scene), "greeter") == "n1"
+
+    scene.take_pod({**pod("e"), "spec": {"nodeName": "n2"}})
+    assert busiest(stage(scene), "greeter") == "n2"
+
+
+def test_the_node_of_no_pod(scene: Scene) -> None:
+    """Where nothing is ready there is none, and that is said."""
+    scene.pods.clear()
+
+    with pytest.raises(StepError, match="no pod of greeter is ready"):
+        busiest(stage(scene), "greeter")
 
 
 def test_samples_that_come_twice(scene: Scene) -> None:
