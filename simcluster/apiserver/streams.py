@@ -115,7 +115,8 @@ def choose_container(pod: Object, asked: str) -> str:
     names = [each["name"] for each in spec["containers"]]
     init = [each["name"] for each in spec.get("initContainers") or ()]
     if asked:
-        if asked not in (*init, *names):
+        ephemeral = [each["name"] for each in spec.get("ephemeralContainers") or ()]
+        if asked not in (*init, *names, *ephemeral):
             raise BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
     if len(names) == 1:

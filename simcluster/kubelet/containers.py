@@ -17,10 +17,11 @@ from typing import Any, Literal
 from simcluster.profile import Profile
 
 Object = dict[str, Any]
-Kind = Literal["init", "sidecar", "main"]
+Kind = Literal["init", "sidecar", "main", "ephemeral"]
 Policy = Literal["Always", "OnFailure", "Never"]
 CREATING, INITIALIZING = "ContainerCreating", "PodInitializing"
 PULL_FAILED, PULL_BACKOFF = "ErrImagePull", "ImagePullBackOff"
+_NEEDED: tuple[Kind, ...] = ("init", "main")  # a pod is over when these are
 _PULL_SHOWN_S = 1.0  # how long ErrImagePull is to be seen before the back-off is
 
 
@@ -93,7 +94,9 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a decision about a pod depends on. Init containers and sidecars come first, in their order."""
+    """All that a decision about a pod depends on. Init containers and sidecars come first, in their order, and
+    ephemeral containers last.
+    """
 
     containers: Sequence[Container]
     policy: Policy
@@ -140,10 +143,10 @@ def _wind_up(containers: Sequence[Container]) -> Decision:
 
 
 def _is_finished(situation: Situation, candidates: Sequence[Container]) -> bool:
-    """Whether all that the pod is for has ended for good; sidecars do not count."""
-    if any(each.kind != "sidecar" for each in candidates):
+    """Whether all that the pod is for has ended for good; sidecars and ephemeral containers do not count."""
+    if any(each.kind in _NEEDED for each in candidates):
         return False
-    if any(each.is_alive for each in situation.containers if each.kind != "sidecar"):
+    if any(each.is_alive for each in situation.containers if each.kind in _NEEDED):
         return False
     have_ended = all(
         isinstance(each.state, Terminated) for each in situation.containers if each.kind == "main"
@@ -153,9 +156,12 @@ def _is_finished(situation: Situation, candidates: Sequence[Container]) -> bool:
 
 def _find_candidates(situation: Situation) -> list[Container]:
     """The containers whose turn it is to start, now or after a wait."""
-    found = []
+    # An ephemeral container waits for no other, and is started once.
+    found = [
+        each for each in situation.containers if each.kind == "ephemeral" and isinstance(each.state, Waiting)
+    ]
     for each in situation.containers:
-        if each.kind == "main":
+        if each.kind in ("main", "ephemeral"):
             break
         if _may_start(each, situation.policy):
             found.append(each)

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from simcluster.kubelet.worker import PodWorker
 
 Object = dict[str, Any]
+# Where the containers of each kind stand in a spec.
+GROUPS = {
+    "init": "initContainers",
+    "sidecar": "initContainers",
+    "main": "containers",
+    "ephemeral": "ephemeralContainers",
+}
 START_ERROR = (
     "failed to create containerd task: failed to create shim task: unable to start container process"
 )
@@ -43,18 +50,21 @@ class NotYet(Exception):  # noqa: N818 -- no error: the container waits
 
 
 def list_containers(pod: Object) -> list[Container]:
-    """The pod's containers, none of them started; init containers and sidecars first."""
+    """The pod's containers, none of them started; init containers and sidecars first, ephemeral ones last."""
     found = []
     for each in pod["spec"].get("initContainers") or ():
         is_sidecar = each.get("restartPolicy") == "Always"
         found.append(Container(each["name"], "sidecar" if is_sidecar else "init"))
-    return found + [Container(each["name"], "main") for each in pod["spec"]["containers"]]
+    found += [Container(each["name"], "main") for each in pod["spec"]["containers"]]
+    return found + [
+        Container(each["name"], "ephemeral") for each in pod["spec"].get("ephemeralContainers") or ()
+    ]
 
 
 def find_spec(pod: Object, name: str) -> Object:
     """The specification of one container."""
-    every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    spec: Object = next(each for each in every if each["name"] == name)
+    groups = (pod["spec"].get(kind) or () for kind in GROUPS.values())
+    spec: Object = next(each for group in groups for each in group if each["name"] == name)
     return spec
 
 

@@ -43,7 +43,7 @@ class Facts:
 def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now: float) -> Object:
     """The whole status of a pod."""
     before = pod.get("status") or {}
-    init = [each for each in containers if each.kind != "main"]
+    init = [each for each in containers if each.kind in ("init", "sidecar")]
     main = [each for each in containers if each.kind == "main"]
     phase = choose_phase(containers, facts)
     status: Object = {
@@ -65,12 +65,18 @@ def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now:
         status["initContainerStatuses"] = [_show(pod, each, specs[each.name], CREATING) for each in init]
     idle = CREATING if is_initialized else INITIALIZING
     status["containerStatuses"] = [_show(pod, each, specs[each.name], idle) for each in main]
+    ephemeral = sorted((each for each in containers if each.kind == "ephemeral"), key=lambda each: each.name)
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = [
+            _show_ephemeral(pod, each, specs[each.name]) for each in ephemeral
+        ]
     return status
 
 
 def _specs_of(pod: Object) -> dict[str, Object]:
-    every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    return {each["name"]: each for each in every}
+    spec = pod["spec"]
+    groups = (spec.get(kind) or () for kind in ("initContainers", "containers", "ephemeralContainers"))
+    return {each["name"]: each for group in groups for each in group}
 
 
 def choose_phase(containers: Sequence[Container], facts: Facts) -> str:
@@ -79,7 +85,7 @@ def choose_phase(containers: Sequence[Container], facts: Facts) -> str:
     if facts.is_over and facts.is_overdue:
         return "Failed"
     if facts.is_over and any(each.starts for each in containers):
-        ended = [each for each in containers if each.kind != "sidecar"]
+        ended = [each for each in containers if each.kind in ("init", "main")]
         codes = [_exit_code(each) for each in ended]
         return "Succeeded" if all(code == 0 for code in codes) else "Failed"
     if facts.is_over and facts.is_ending:
@@ -206,7 +212,16 @@ def _show(pod: Object, each: Container, spec: Object, idle: str) -> Object:
     }
     if each.starts:
         shown["containerID"] = _identify(pod, each, each.restarts)
+    if shown["resources"].get("requests"):
+        shown["allocatedResources"] = shown["resources"]["requests"]
     return shown
+
+
+def _show_ephemeral(pod: Object, each: Container, spec: Object) -> Object:
+    """An ephemeral container's status: nobody asks whether it is ready."""
+    shown = _show(pod, each, spec, CREATING)
+    absent = ("started",) if each.starts else ("started", "resources")
+    return {key: value for key, value in shown.items() if key not in absent} | {"ready": False}
 
 
 def _show_state(pod: Object, each: Container, state: Waiting | Running | Terminated, idle: str) -> Object:

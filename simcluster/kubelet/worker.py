@@ -32,6 +32,7 @@ from simcluster.kubelet.host import Host
 from simcluster.kubelet.instance import Instance
 from simcluster.kubelet.pod_files import PodFiles
 from simcluster.kubelet.pod_volumes import PodVolumes
+from simcluster.kubelet.resizing import resize
 from simcluster.kubelet.spawner import SpawnerEnded, StartFailed
 from simcluster.kubelet.status import OVERDUE, Facts, make_status
 from simcluster.kubelet.stopping import Stop, stop_instance
@@ -84,8 +85,12 @@ class PodWorker:
 
     def notice(self, pod: Object) -> None:
         """The pod's object has changed."""
-        was_deleting = is_deleting(self.pod)
+        was_deleting, before = is_deleting(self.pod), self.pod
         self.pod = pod
+        for each in launch.list_containers(pod):
+            self.containers.setdefault(each.name, each)
+        if pod["spec"] != before["spec"]:
+            resize(self, before)
         self.volumes.refresh_soon()
         if is_deleting(pod):
             self.stop.shorten(pod["metadata"].get("deletionGracePeriodSeconds", 30))
@@ -328,7 +333,7 @@ class PodWorker:
 
     def tell(self, kind: Any, reason: str, message: str, container: str) -> None:
         """Record an event about one container."""
-        group = "containers" if self.containers[container].kind == "main" else "initContainers"
+        group = launch.GROUPS[self.containers[container].kind]
         self.host.recorder.record(self.pod, kind, reason, message, field_path=f"spec.{group}{{{container}}}")
 
     # --- Its status

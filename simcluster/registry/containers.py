@@ -29,6 +29,7 @@ _HUGE = re.compile(r"(limits|requests)\.hugepages-.+")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_NOT_EPHEMERAL = ("ports", "resources", "resizePolicy", "restartPolicy", *_PROBES, "lifecycle")
 
 
 def find_faults(spec: Object, at: str) -> list[Cause]:
@@ -48,6 +49,11 @@ def find_faults(spec: Object, at: str) -> list[Cause]:
         where = f"{at}.initContainers[{index}]"
         found += _find_container_faults(container, where, names, volumes)
         found += _find_init_faults(container, where, spec)
+    targets = set(names)
+    for index, container in enumerate(spec.get("ephemeralContainers", ())):
+        where = f"{at}.ephemeralContainers[{index}]"
+        found += _find_container_faults(container, where, names, volumes)
+        found += _find_ephemeral_faults(container, where, targets)
     return found
 
 
@@ -277,3 +283,15 @@ def _find_init_faults(container: Object, at: str, spec: Object) -> list[Cause]:
     text = "may not be set for init containers without restartPolicy=Always"
     keys = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
     return [forbidden(f"{at}.{key}", text) for key in keys if key in container]
+
+
+def _find_ephemeral_faults(container: Object, at: str, targets: set[str]) -> list[Cause]:
+    text = "cannot be set for an Ephemeral Container"
+    found = [forbidden(f"{at}.{key}", text) for key in _NOT_EPHEMERAL if container.get(key)]
+    for index, mount in enumerate(container.get("volumeMounts", ())):
+        where = f"{at}.volumeMounts[{index}]"
+        found += [forbidden(f"{where}.{key}", text) for key in ("subPath", "subPathExpr") if mount.get(key)]
+    target = container.get("targetContainerName")
+    if target and target not in targets:
+        found.append(absent(f"{at}.targetContainerName", target))
+    return found

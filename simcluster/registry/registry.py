@@ -28,7 +28,7 @@ from simcluster.errors import (
     invalid,
 )
 from simcluster.patches import PatchType, apply_patch, show_patch
-from simcluster.registry import deletion, eviction, identity, services
+from simcluster.registry import deletion, eviction, identity, pod_parts, services
 from simcluster.registry.admission import check_deletion, check_namespace
 from simcluster.registry.event_views import EventViewStore
 from simcluster.registry.instants import format_time
@@ -46,6 +46,7 @@ from simcluster.store import Event, Key, Object, Record, Store
 
 Objects = list[Object]
 _ATTEMPTS = 8
+_COUNTED = (None, *pod_parts.PARTS)  # what changes specs
 
 
 class Registry:
@@ -195,6 +196,7 @@ class Registry:
             return show_scale(self._replace(kind, old, given, None, options))
         given = read(kind, obj, options, beside=old if subresource == "status" else None)
         identity.require_same(kind, given, namespace, name)
+        given = pod_parts.reach(old, given, subresource)
         self._track(kind, old, given, subresource, options)
         return self._replace(kind, old, given, subresource, options)
 
@@ -235,7 +237,7 @@ class Registry:
         kind = self.resource(resource)
         now = format_time(self.clock())
         record = self.store.get(self._key(resource, namespace, name))
-        if record is None and subresource == "scale":
+        if record is None and subresource in ("scale", *pod_parts.PARTS):
             raise NotFound(resource, name)
         old = None if record is None else record.object
         if subresource == "scale" and old is not None:
@@ -254,6 +256,7 @@ class Registry:
             identity.require_no_uid(kind, given)
             given["metadata"].pop("resourceVersion", None)
             return self._create(kind, namespace, given, options), True
+        given = pod_parts.reach(old, given, subresource)
         return self._replace(kind, old, given, subresource, options), False
 
     def delete(
@@ -331,10 +334,11 @@ class Registry:
         rules = rules_of(kind.name)
         if subresource is None:
             rules.prepare(new, old, self)
-            if rules.generation and rules.counted and _spec_of(new) != _spec_of(old):
-                new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        if rules.generation and rules.counted and subresource in _COUNTED and _spec_of(new) != _spec_of(old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
         self._check(kind, new, old, subresource)
+        pod_parts.require_room(new, subresource, self.store)
         new = keep_times(old, new)
         if options.dry_run:
             return new
@@ -383,6 +387,8 @@ class Registry:
             found += find_changes(old["metadata"], new["metadata"])
         if subresource is None:
             found += rules_of(kind.name).find_faults(new, old)
+        elif old is not None:
+            found += pod_parts.find_faults(new, old, subresource)
         if found:
             raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
 

@@ -7,6 +7,7 @@ from typing import Any
 from simcluster.errors import Conflict
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
+from simcluster.registry.pod_parts import PARTS
 
 Object = dict[str, Any]
 
@@ -22,6 +23,8 @@ def combine(resource: str, old: Object, given: Object, subresource: str | None) 
             "metadata": _metadata_by_status(resource, old, given),
             "status": given.get("status", {}),
         }
+    if subresource in PARTS:
+        return {**old, "spec": given["spec"], "metadata": dict(old["metadata"])}
     if subresource == "finalize":
         return {**old, "spec": given.get("spec", {}), "metadata": dict(old["metadata"])}
     if resource in _STATUS_IS_PLAIN or ("status" not in old and "status" not in given):

@@ -31,8 +31,6 @@ ABSENT = frozenset(
         "bindings",
         "certificatesigningrequests/approval",
         "pods/proxy",
-        "pods/resize",
-        "pods/ephemeralcontainers",
         "services/proxy",
         "nodes/proxy",
         "componentstatuses",

@@ -314,3 +314,16 @@ def test_the_roles_for_users_of_a_namespace_are_those_of_a_real_cluster(kubectl:
     kubectl("wait", '--for=jsonpath={.rules[?(@.resources[0]=="secrets")].verbs[0]}=get', "clusterrole/view")
     assert kubectl(*asked, "secrets").strip() == "yes"
     kubectl("delete", "clusterrole/deep", "rolebinding/viewer")
+
+
+def test_a_debug_container_is_attached_to(kubectl: Kubectl) -> None:
+    """`kubectl debug -i` puts a container into the running pod, talks to it and shows what it says."""
+    ended = kubectl.run(
+        "debug", "sh", "-i", "-q", "--image=sh:1", "--profile=general", "--target=c", "--", "sh", "-c", "read x; echo got $x",
+        given="this\n",
+    )  # fmt: skip
+
+    status = json.loads(kubectl("get", "pod", "sh", "-o", "json"))["status"]
+    assert (ended.returncode, b"got this" in ended.stdout) == (0, True), ended.stderr
+    assert {each["state"]["terminated"]["exitCode"] for each in status["ephemeralContainerStatuses"]} == {0}
+    assert [each["restartCount"] for each in status["containerStatuses"]] == [0]
