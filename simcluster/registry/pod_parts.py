@@ -20,6 +20,8 @@ from simcluster.store import Key, Store
 Object = dict[str, Any]
 
 PARTS = ("ephemeralcontainers", "resize")
+# The subresources, or None, whose writers change the spec of an object.
+COUNTED = (None, *PARTS)
 _KINDS = ("containers", "initContainers")
 _RESIZED = ("resources", "resizePolicy")
 _MUTABLE = ("cpu", "memory")

@@ -46,7 +46,6 @@ from simcluster.store import Event, Key, Object, Record, Store
 
 Objects = list[Object]
 _ATTEMPTS = 8
-_COUNTED = (None, *pod_parts.PARTS)  # what changes specs
 
 
 class Registry:
@@ -256,8 +255,7 @@ class Registry:
             identity.require_no_uid(kind, given)
             given["metadata"].pop("resourceVersion", None)
             return self._create(kind, namespace, given, options), True
-        given = pod_parts.reach(old, given, subresource)
-        return self._replace(kind, old, given, subresource, options), False
+        return self._replace(kind, old, pod_parts.reach(old, given, subresource), subresource, options), False
 
     def delete(
         self,
@@ -334,7 +332,12 @@ class Registry:
         rules = rules_of(kind.name)
         if subresource is None:
             rules.prepare(new, old, self)
-        if rules.generation and rules.counted and subresource in _COUNTED and _spec_of(new) != _spec_of(old):
+        if (
+            rules.generation
+            and rules.counted
+            and subresource in pod_parts.COUNTED
+            and _spec_of(new) != _spec_of(old)
+        ):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
         self._check(kind, new, old, subresource)

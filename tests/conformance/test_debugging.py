@@ -68,9 +68,8 @@ def test_defaults(pod_room, runner, name):
 def test_it_may_share_a_volume(pod_room, runner, name):
     """A volume of the pod may be mounted into it."""
     mounts = [{"name": "space", "mountPath": "/space"}]
-    add(
-        pod_room, runner, debugger(pod_room, name, "echo x > /space/x && cat /space/x", volumeMounts=mounts)
-    ).ok
+    wanted = debugger(pod_room, name, "echo x > /space/x && cat /space/x", volumeMounts=mounts)
+    assert add(pod_room, runner, wanted).status == 200
     assert until(pod_room, runner, name, "terminated")["state"]["terminated"]["exitCode"] == 0
     assert pod_room.get("pods", runner, "log", container=name).text == "x\n"
 

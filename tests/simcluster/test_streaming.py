@@ -318,10 +318,9 @@ def test_the_roles_for_users_of_a_namespace_are_those_of_a_real_cluster(kubectl:
 
 def test_a_debug_container_is_attached_to(kubectl: Kubectl) -> None:
     """`kubectl debug -i` puts a container into the running pod, talks to it and shows what it says."""
-    ended = kubectl.run(
-        "debug", "sh", "-i", "-q", "--image=sh:1", "--profile=general", "--target=c", "--", "sh", "-c", "read x; echo got $x",
-        given="this\n",
-    )  # fmt: skip
+    script = ("sh", "-c", "read x; echo got $x")
+    options = ("-i", "-q", "--image=sh:1", "--profile=general", "--target=c")
+    ended = kubectl.run("debug", "sh", *options, "--", *script, given="this\n")
 
     status = json.loads(kubectl("get", "pod", "sh", "-o", "json"))["status"]
     assert (ended.returncode, b"got this" in ended.stdout) == (0, True), ended.stderr
