@@ -38,7 +38,7 @@ from simcluster.registry.naming import find_changes, find_faults, generate_name,
 from simcluster.registry.options import DeleteOptions, WriteOptions
 from simcluster.registry.reading import drop_status, read, read_scale
 from simcluster.registry.scale import rescale, show_scale
-from simcluster.registry.subresources import bound, combine
+from simcluster.registry.subresources import bound, combine, spec_of
 from simcluster.registry.subscriptions import Subscription
 from simcluster.schema import Catalogue, Resource, Type
 from simcluster.selectors import EVERYTHING, Selector
@@ -336,7 +336,7 @@ class Registry:
             rules.generation
             and rules.counted
             and subresource in pod_parts.COUNTED
-            and _spec_of(new) != _spec_of(old)
+            and spec_of(new) != spec_of(old)
         ):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
@@ -398,8 +398,3 @@ class Registry:
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:
         kind = self.resource(resource)
         return Key(resource, namespace if kind.namespaced and namespace is not None else "", name)
-
-
-def _spec_of(obj: Object) -> Object:
-    """Return what counts as the spec: all but metadata and status."""
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}

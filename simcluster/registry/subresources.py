@@ -77,3 +77,8 @@ def bound(pod: Object, node: str, now: float) -> Object:
             "conditions": conditions,
         },
     }
+
+
+def spec_of(obj: Object) -> Object:
+    """Return what counts as the spec: all but metadata and status."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
