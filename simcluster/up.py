@@ -36,7 +36,7 @@ class Options:
     images: Images
     version: str
     profile: str
-    slice_size: int
+    slice_size: int = 2
     nodes: int = 1
     status_only_nodes: int = 0
     network: str = LOOPBACK
