@@ -14,10 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.checks import PASS
-from harness.errors import HarnessError, ScenarioError
-from harness.report import Folder, comparison_table, judge_history, scenario_table
-from harness.scenario import load
+try:
+    from harness.checks import PASS
+    from harness.errors import HarnessError, ScenarioError
+    from harness.report import Folder, comparison_table, judge_history, scenario_table
+    from harness.scenario import load
+except ModuleNotFoundError as error:  # `pip install kube-grpc` brings the balancer alone
+    sys.exit(f"harness: {error.name} is not installed\n  pip install 'kube-grpc[harness]'")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

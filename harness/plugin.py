@@ -14,6 +14,7 @@ scenarios or verdicts.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ SLOW = "slow"
 _FIXTURE = "k8s_scenario"
 _NO_CLUSTER = "needs a cluster: run pytest --k8s"
 _TOO_SLOW = "slow: run pytest --k8s --k8s-slow"
+_LIBRARIES = ("aiohttp", "docker", "jsonschema", "rich", "yaml")
 _SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
 _NETWORK: pytest.StashKey[Choice | None] = pytest.StashKey()
@@ -108,6 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{SLOW}: left out unless it is asked for (--k8s-slow)")
     if _lookup(config, "enabled") is not True:
         return
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(
+            f"--k8s: not installed: {', '.join(missing)}\n"
+            "  pip install 'kube-grpc[harness,simcluster]' brings what scenarios need, and a simulated cluster"
+        )
     from harness import clusters
     from harness.errors import SettingsError
     from harness.settings import read
@@ -162,6 +170,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(
             f"{metafunc.definition.nodeid}: the mark {MARK} goes with the fixture {_FIXTURE}"
         )
+    if not files:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: no scenario: nothing in {folder} matches {', '.join(patterns)}\n"
+            f"  the mark {MARK} takes patterns of files beside the test"
+        )
     parameters = [pytest.param(file, marks=_marks(file), id=file.stem) for file in files]
     metafunc.parametrize(_FIXTURE, parameters, indirect=True)
 
@@ -169,13 +182,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip scenarios where there is no cluster to run them on, and slow ones that nobody asked for."""
     settings = config.stash.get(_SETTINGS, None)
-    for item in items:
-        if _FIXTURE not in getattr(item, "fixturenames", ()):
-            continue
+    scenarios = [item for item in items if _FIXTURE in getattr(item, "fixturenames", ())]
+    if settings is not None and settings.variants is not None:
+        _refuse_unknown(settings.variants, scenarios)
+    for item in scenarios:
         if settings is None:
             item.add_marker(pytest.mark.skip(reason=_NO_CLUSTER))
         elif item.get_closest_marker(SLOW) is not None and not settings.is_slow_included:
             item.add_marker(pytest.mark.skip(reason=_TOO_SLOW))
+
+
+def _refuse_unknown(wanted: Sequence[str], items: list[pytest.Item]) -> None:
+    """UsageError for a variant that no scenario of the run has: all would be skipped, and the run look good."""
+    from harness.errors import ScenarioError, suggest
+    from harness.scenario import load
+
+    known: set[str] = set()
+    for item in items:
+        try:
+            scenario = load(item.callspec.params[_FIXTURE])  # type: ignore[attr-defined]  # of a parametrised test
+        except ScenarioError:
+            continue  # its test says so
+        known |= set() if scenario is None else {variant.name for variant in scenario.variants}
+    for name in wanted:
+        if known and name not in known:
+            hints = "\n  ".join(suggest(name, known, what="variants"))
+            raise pytest.UsageError(
+                f'--k8s-variant: no scenario of this run has the variant "{name}"\n  {hints}'
+            )
 
 
 class ScenarioTest:
@@ -206,9 +240,11 @@ class ScenarioTest:
                 result = _session(self._config).run(scenario)
                 _show(self._config, lambda **look: scenario_table(result, **look))
         except HarnessError as error:
-            pytest.fail(str(error), pytrace=False)
-        if result.verdict != "pass":
-            pytest.fail(failures(result), pytrace=False)
+            failure = str(error)
+        else:
+            failure = "" if result.verdict == "pass" else failures(result)
+        if failure:  # not in the handler: pytest would show it twice
+            pytest.fail(failure, pytrace=False)
         return result
 
     def _shown_path(self) -> Path:
@@ -241,13 +277,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     from harness.report import comparison_table
 
-    terminalreporter.section("ways to reach the service")
-    if run.results:
+    if any(result.analysis is not None for result in run.results):
+        terminalreporter.section("ways to reach the service")
         _show(config, lambda **look: comparison_table(run.results, **look))
-    folder = config.stash[_SETTINGS].report
-    terminalreporter.write_line(
-        f"report: {folder / 'report.json'}, judged again by: python -m harness judge {folder}"
-    )
+    if run.report is not None:
+        again = f", judged again by: python -m harness judge {run.report.parent}" if run.results else ""
+        terminalreporter.write_line(f"report: {run.report}{again}")
 
 
 def _session(config: pytest.Config) -> Session:

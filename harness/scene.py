@@ -20,6 +20,7 @@ from harness.history import BadLine, Call, Endpoint, PodSeen, Record, SliceSeen
 from harness.samples import Sample
 
 Object = dict[str, Any]
+_SHOWN_CHARACTERS = 400
 _HOPELESS = frozenset({"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"})
 _CRASHES = 1
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -232,6 +233,14 @@ def restarts(pod: Object) -> int:
     return sum(each.get("restartCount", 0) for each in statuses)
 
 
+def has_begun(pod: Object) -> bool:
+    """Whether any container of a pod has been started: one that has not has no log."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return restarts(pod) > 0 or any(
+        each.get("state", {}).keys() & {"running", "terminated"} for each in statuses
+    )
+
+
 def is_hopeless(pod: Object) -> bool:
     """Whether a pod waits for something that time does not bring.
 
@@ -264,7 +273,7 @@ def _reason(container: Object) -> str:
         if kind in state:
             entry = state[kind]
             code = f" with exit code {entry['exitCode']}" if "exitCode" in entry else ""
-            message = f" ({entry['message'].strip()[:200]})" if entry.get("message") else ""
+            message = f" ({entry['message'].strip()[:_SHOWN_CHARACTERS]})" if entry.get("message") else ""
             return f"{container['name']} {kind}{code}: {entry.get('reason', 'no reason given')}{message}"
     return (
         "" if container.get("ready") else f"{container['name']} runs but its readiness probe has not passed"

@@ -50,6 +50,11 @@ class Session:
             return obstacle
         return clusters.find_obstacle(scenario.cluster, self._choice, self._settings)
 
+    @property
+    def report(self) -> Path | None:
+        """The file that this run has written; None if it has written none."""
+        return self._folder.written
+
     def run(self, scenario: Scenario) -> Judged:
         """Run a scenario, save its history, judge it.
 

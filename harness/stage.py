@@ -13,7 +13,7 @@ from harness.errors import ApiError
 from harness.faults import Faults
 from harness.kube import PODS, Kube
 from harness.scenario import Scenario
-from harness.scene import Scene, is_ready, restarts, trouble
+from harness.scene import Scene, has_begun, is_ready, restarts, trouble
 
 _LOG_LINES = 15
 
@@ -57,7 +57,7 @@ async def read_logs(stage: Stage) -> list[str]:
     """The last lines of the logs of containers that are not ready or have ended, each with its pod's name."""
     found = []
     for name, pod in sorted(stage.scene.pods.items()):
-        if is_ready(pod) and not restarts(pod):
+        if not has_begun(pod) or (is_ready(pod) and not restarts(pod)):
             continue
         query = {"tailLines": str(_LOG_LINES), **({"previous": "true"} if restarts(pod) else {})}
         try:

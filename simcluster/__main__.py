@@ -9,6 +9,13 @@ from simcluster import command
 
 def main() -> None:
     """Do what the command line says and end."""
+    try:
+        _run()
+    except ModuleNotFoundError as error:  # `pip install kube-grpc` brings the balancer alone
+        sys.exit(f"simcluster: {error.name} is not installed\n  pip install 'kube-grpc[simcluster]'")
+
+
+def _run() -> None:
     options = command.read(sys.argv[1:])
     if options is not None:
         try:

@@ -68,6 +68,7 @@ def begin(
     kubernetes_version: str | None = None,
     profile: str = "fast",
     network: str = "loopback",
+    kubeconfig: Path | None = None,
     **given: Any,
 ) -> int:
     """Run a cluster to its end, `given` being what else `up.Options` has; returns the exit code."""
@@ -79,15 +80,19 @@ def begin(
     # Not at the top: `--help` and wrong options need none of it.
     from simcluster import profile as profiles
     from simcluster.kubelet.images import Images, parse_binding
+    from simcluster.named_kubeconfig import check_place
     from simcluster.network.choice import check
     from simcluster.up import Options, choose_version, run
 
     try:
+        if kubeconfig is not None:
+            check_place(kubeconfig)
         options = Options(
             images=Images.bind(parse_binding(each) for each in image),
             version=choose_version(kubernetes_version),
             profile=profiles.choose(profile).name,
             network=check(network),
+            kubeconfig=kubeconfig,
             **given,
         )
     except ValueError as error:
@@ -99,5 +104,12 @@ def begin(
 
 
 def _refuse(error: Exception, code: int) -> int:
-    print(f"simcluster: {error}", file=sys.stderr)  # noqa: T201 -- a command's word
+    print(f"simcluster: {in_words(error)}", file=sys.stderr)  # noqa: T201 -- a command's word
     return code
+
+
+def in_words(error: Exception) -> str:
+    """An error as a person says it: the file and what is the matter, without numbers."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from simcluster import profile, schema
+from simcluster import named_kubeconfig, profile, schema
 from simcluster.assembly import Cluster, Settings, start
 from simcluster.directory import Directory, open_directory, remove_abandoned
 from simcluster.kubelet import descent
@@ -78,6 +78,8 @@ def run(options: Options) -> int:
         return _run_loop(_serve(options, directory, ground))
     finally:
         descent.kill_descendants()
+        if options.kubeconfig is not None:
+            named_kubeconfig.remove(options.kubeconfig, directory.path)
         directory.close()
 
 
@@ -185,6 +187,7 @@ def _announce(cluster: Cluster, kubeconfig: Path, options: Options, choice: Choi
             pipe.write(f"{kubeconfig.absolute()}\n")
         return
     known = ", ".join(sorted(options.images.given))
+    kept = "" if options.directory is None else f" but {options.directory.absolute()}"
     lines = [
         f"Kubernetes {options.version}, simulated, at {cluster.server.url}",
         f"network: {choice.name} ({choice.reason})",
@@ -193,6 +196,6 @@ def _announce(cluster: Cluster, kubeconfig: Path, options: Options, choice: Choi
         f"  export KUBECONFIG={kubeconfig.absolute()}",
         "  kubectl get nodes",
         "",
-        "Ctrl-C stops it and removes all of it.",
+        f"Ctrl-C stops it and removes all of it{kept}.",
     ]
     print("\n".join(lines), file=out, flush=True)

@@ -33,6 +33,10 @@ class ExistingCluster:
 
     def start(self, images: Sequence[Image], say: Say) -> None:
         """See that the cluster answers. Images must be there already. Raises ClusterError."""
+        if not self.kubeconfig.is_file():
+            raise ClusterError(
+                f"{self.kubeconfig}: there is no such file\n  set KUBECONFIG to the kubeconfig of the cluster"
+            )
         say(f"reaching the cluster of context {self.name}")
         asyncio.run(_reach(self.kubeconfig, self.context, self._lease.folder()))
         names = ", ".join(image.name for image in images)

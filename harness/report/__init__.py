@@ -29,6 +29,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.written: Path | None = None
 
     def begin(self) -> None:
         """Make the folder and remove the files of an earlier run. Raises OSError."""
@@ -47,6 +48,7 @@ class Folder:
         beside = self.path / f".{REPORT}.new"
         beside.write_text(text, encoding="utf-8")
         beside.replace(self.path / REPORT)
+        self.written = self.path / REPORT
 
     def histories(self) -> Sequence[History]:
         """The histories of a saved run. Raises HistoryError."""

@@ -19,6 +19,9 @@ def load(path: Path, variants: Sequence[str] | None = None) -> Scenario | None:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ScenarioError(located(str(path), None, f"can not be read: {error.strerror}")) from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ScenarioError(located(str(path), line, "not text", ["a scenario is YAML in UTF-8"])) from None
     scenario = parse(text, path)
     if variants is None:
         return scenario

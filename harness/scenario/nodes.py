@@ -55,10 +55,10 @@ class Value:
         """The same value under another name in messages."""
         return Value(self.path, self.node, place)
 
-    def mapping(self) -> Mapping:
-        """This value as a mapping."""
+    def mapping(self, expected: str = "mapping") -> Mapping:
+        """This value as a mapping; `expected` is what the refusal asks for."""
         if not isinstance(self.node, yaml.MappingNode):
-            raise self.refuse(f"a mapping was expected, not {self._shown()}")
+            raise self.refuse(f"a {expected} was expected, not {self._shown()}")
         return Mapping(self)
 
     def items(self) -> list[Value]:

@@ -52,11 +52,11 @@ def parse(text: str, path: Path | str) -> Scenario:
 
 
 def _variants(mapping: Mapping) -> tuple[Variant, ...]:
-    value = mapping.need("variants", "{clusterip: , pool: }")
+    value = mapping.need("variants", "[clusterip, pool]").named("variants")
     if value.is_list:
         found = tuple(Variant(entry.text()) for entry in value.items())
     else:
-        found = tuple(_variant(name, body) for name, body in value.named("variants").mapping().entries())
+        found = tuple(_variant(name, body) for name, body in value.mapping("list or mapping").entries())
     if not found:
         raise value.refuse("there is no variant")
     names = [variant.name for variant in found]

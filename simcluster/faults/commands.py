@@ -15,10 +15,15 @@ from typing import Annotated, Any
 
 import typer
 
+from simcluster.command import in_words
 from simcluster.faults.kinds import INSTANT, KINDS
 from simcluster.faults.remote import FaultRefused, Faults
+from simcluster.named_kubeconfig import read_folder
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_GONE = (
+    "that cluster does not run any more\n  `python -m simcluster up` prints the KUBECONFIG of one that does"
+)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 
 
@@ -45,7 +50,8 @@ def fault(
         else:
             _hold(faults, kind, parse_fields(kind, fields or []), lasting)
     except (ValueError, FaultRefused, OSError) as error:
-        print(f"simcluster: {error}", file=sys.stderr)  # noqa: T201 -- a command's word
+        told = _GONE if isinstance(error, ConnectionRefusedError) else in_words(error)
+        print(f"simcluster: {told}", file=sys.stderr)  # noqa: T201 -- a command's word
         raise typer.Exit(2) from error
 
 
@@ -65,20 +71,18 @@ def _hold(faults: Faults, kind: str, fields: dict[str, Any], lasting: str | None
 
 def find_folder(kubeconfig: Path | None) -> Path:
     """The folder of the cluster that a kubeconfig is of; ValueError if it is no simulated one's."""
-    import yaml
-
     named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     path = kubeconfig if kubeconfig is not None else Path(named) if named else None
     if path is None:
         raise ValueError(
             "which cluster?\n  give --kubeconfig, or set KUBECONFIG to what `simcluster up` printed"
         )
-    config = yaml.safe_load(path.read_text())
-    for each in (config or {}).get("clusters") or ():
-        for extension in each["cluster"].get("extensions") or ():
-            if extension["name"] == "simcluster":
-                return Path(extension["extension"]["folder"])
-    raise ValueError(f"{path} is not the kubeconfig of a simulated cluster")
+    folder = read_folder(path)
+    if folder is None:
+        raise ValueError(f"{path} is not the kubeconfig of a simulated cluster")
+    if not folder.is_dir():
+        raise ValueError(_GONE)
+    return folder
 
 
 def parse_fields(kind: str, given: list[str]) -> dict[str, Any]:

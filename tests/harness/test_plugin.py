@@ -280,12 +280,62 @@ def test_a_scenario_file_with_a_mistake(project: pytest.Pytester) -> None:
     found.assert_outcomes(failed=1)
     found.stdout.fnmatch_lines(['night.yaml:2: step 1: unknown step "wiat"', '  did you mean "wait"[?]'])
     found.stdout.no_fnmatch_line("*Traceback*")
+    found.stdout.no_fnmatch_line("*another exception occurred*")
+    found.stdout.no_fnmatch_line("report: *")
     assert not (project.path / "k8s-report").exists()
+
+
+def test_a_scenario_file_that_is_not_text(project: pytest.Pytester) -> None:
+    """Its test fails with the line; the others are collected."""
+    (project.path / "dawn.yaml").write_bytes(b"steps:\n- \xff\n")
+
+    found = project.runpytest("--k8s", "--k8s-backend=sim", "-k", "dawn")
+
+    found.assert_outcomes(failed=1, deselected=1)
+    found.stdout.fnmatch_lines(["dawn.yaml:2: not text", "  a scenario is YAML in UTF-8"])
+
+
+def test_a_pattern_that_no_file_matches(project: pytest.Pytester) -> None:
+    """The run fails: it would be green without having tried anything."""
+    project.makepyfile(test_scenarios=TEST.replace("*.yaml", "*.yml"))
+
+    found = project.runpytest("--k8s", "--k8s-backend=sim")
+
+    found.stdout.fnmatch_lines(["*no scenario: nothing in * matches [*].yml"])
+    assert found.ret != 0
+
+
+def test_a_variant_that_no_scenario_has(project: pytest.Pytester) -> None:
+    """The run is refused, with those that there are: skipping everything would look like success."""
+    found = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-variant=poool")
+
+    found.stderr.fnmatch_lines(
+        [
+            '*no scenario of this run has the variant "poool"',
+            "  known variants: pool",
+            '  did you mean "pool"[?]',
+        ]
+    )
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_without_the_libraries_of_scenarios(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not installed is named, with the command that brings it."""
+    monkeypatch.setattr("harness.plugin._LIBRARIES", ("yaml", "no_such_library"))
+
+    found = project.runpytest("--k8s")
+
+    found.stderr.fnmatch_lines(
+        ["*--k8s: not installed: no_such_library", "  pip install 'kube-grpc[[]harness,simcluster[]]'*"]
+    )
 
 
 def test_a_scenario_without_the_chosen_variants(project: pytest.Pytester) -> None:
     """It is skipped with what it lacks, and no cluster is made for it."""
-    found = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-variant=ingress", "-rs")
+    project.makefile(".yaml", day=SCENARIO.replace("pool", "ingress"))
+    found = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-variant=ingress", "-rs", "-k", "night")
 
     found.assert_outcomes(skipped=1)
     found.stdout.fnmatch_lines(["*it has none of the variants ingress*"])

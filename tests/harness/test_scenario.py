@@ -213,7 +213,7 @@ def swap(old: str, new: str) -> str:
         (SHORT + "steps: []\n", 's.yaml:8: "steps" stands here twice (first on line 2)'),
         (
             swap("variants: [pool, headless]\n", ""),
-            's.yaml:1: "variants" is missing\n  for example  variants: {clusterip: , pool: }',
+            's.yaml:1: "variants" is missing\n  for example  variants: [clusterip, pool]',
         ),
         (swap("[pool, headless]", "[]"), "s.yaml:1: variants: there is no variant"),
         (swap("headless]", "pool]"), "s.yaml:1: variants: a variant stands here twice: pool, pool"),

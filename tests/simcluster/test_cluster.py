@@ -20,7 +20,9 @@ import pytest
 
 import simcluster
 from simcluster.directory import open_directory, remove_abandoned
+from simcluster.faults.commands import find_folder
 from simcluster.kubelet.descent import find_descendants
+from simcluster.named_kubeconfig import read_folder
 
 POD = Path(__file__).with_name("greeter_pod.py")
 IMAGES = {
@@ -240,6 +242,11 @@ def test_start_that_fails_says_why() -> None:
             'simcluster: unknown Kubernetes version "v1.9"\n  known versions: v1.35, v1.36',
         ),
         (["--profile", "slow"], 'simcluster: unknown profile "slow"\n  known profiles: faithful, fast'),
+        (
+            ["--kubeconfig", "/no/such/place"],
+            "simcluster: --kubeconfig: there is no folder /no/such\n  give the path of a file to be written",
+        ),
+        (["--directory", os.devnull], "simcluster: /dev/null: File exists"),
     ],
 )  # fmt: skip
 def test_wrong_options_say_what_is_right(arguments: list[str], message: str) -> None:
@@ -247,7 +254,7 @@ def test_wrong_options_say_what_is_right(arguments: list[str], message: str) -> 
     found = subprocess.run(
         [sys.executable, "-m", "simcluster", "up", *arguments], capture_output=True, text=True, check=False
     )
-    assert (found.returncode, found.stderr.strip()) == (2, message)
+    assert (found.returncode, found.stderr.strip()) == (1 if "--directory" in arguments else 2, message)
 
 
 def test_port_that_is_taken_is_told() -> None:
@@ -258,7 +265,64 @@ def test_port_that_is_taken_is_told() -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert found.returncode == 1
-    assert re.match(r"simcluster: \[Errno 98\] .*address already in use", found.stderr)
+    assert re.match(r"simcluster: port [0-9]+ of 127.0.0.1: address already in use", found.stderr)
+
+
+def test_kubeconfig_of_another_cluster_is_not_written_over(tmp_path: Path) -> None:
+    """It may be the only way to a real cluster: it is left as it is, and the message says what to do."""
+    path = tmp_path / "config"
+    path.write_text("clusters:\n- name: prod\n  cluster: {server: https://prod}\n")
+    command = [sys.executable, "-m", "simcluster", "up", "--kubeconfig", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert found.stderr == (
+        f"simcluster: --kubeconfig: {path} is there already, and is not a simulated cluster's; it is left as it is\n"
+        "  name a file of its own, and set KUBECONFIG to it\n"
+    )
+    assert "https://prod" in path.read_text()
+
+
+def test_kubeconfig_that_was_named_goes_with_its_cluster(temporary: Path) -> None:
+    """It leads nowhere any more; one that another cluster has written there since stays."""
+    path, other = temporary / "config", temporary / "other"
+    for place, is_taken in ((path, False), (path, True)):
+        command = [sys.executable, "-m", "simcluster", "up", "--kubeconfig", str(place)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            told = next(line for line in process.stdout if "export" in line)
+            assert told == f"  export KUBECONFIG={place}\n"
+            other.write_bytes(path.read_bytes())
+            assert read_folder(place) is not None
+            if is_taken:
+                path.write_text(path.read_text().replace(str(temporary), "/another"))
+            process.terminate()
+        assert path.exists() == is_taken
+    with pytest.raises(ValueError, match="that cluster does not run any more"):
+        find_folder(other)
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "clusters: 5", "clusters: [{name: a}]", "[]", "\x00"])
+def test_a_file_that_is_no_kubeconfig_of_a_simulated_cluster(tmp_path: Path, text: str) -> None:
+    """Whatever stands in it, a fault is refused in one line."""
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not the kubeconfig of a simulated cluster"):
+        find_folder(path)
+
+
+@pytest.mark.parametrize(
+    ("program", "missing", "extra"), [("simcluster", "orjson", "simcluster"), ("harness", "rich", "harness")]
+)
+def test_without_its_extra_a_program_says_what_to_install(program: str, missing: str, extra: str) -> None:
+    """`pip install kube-grpc` brings the balancer alone; the other programs name the extra that they need."""
+    code = (
+        f"import runpy, sys; sys.modules[{missing!r}] = None; sys.argv[1:] = ['up'];"
+        f"runpy.run_module({program!r}, run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr.endswith(f"  pip install 'kube-grpc[{extra}]'\n")
+    assert "Traceback" not in found.stderr
 
 
 def test_cluster_that_does_not_run_has_no_kubeconfig() -> None:
