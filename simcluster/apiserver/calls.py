@@ -118,3 +118,7 @@ class Kubelet(Protocol):
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a port of a pod; OSError if nobody listens there."""
         ...
+
+    async def attend(self, node: str) -> bool:
+        """Wait until a node answers; whether it is one that can."""
+        ...

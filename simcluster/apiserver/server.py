@@ -35,7 +35,7 @@ from simcluster.apiserver.refusing import refuse
 from simcluster.apiserver.reviews import Reviews
 from simcluster.apiserver.roles import RegistryRoles
 from simcluster.apiserver.streams import Streams
-from simcluster.apiserver.targets import Target, find_kind, read_target
+from simcluster.apiserver.targets import PROXY, Target, find_kind, read_target
 from simcluster.apiserver.tls import make_tls
 from simcluster.apiserver.token_requests import TokenRequests
 from simcluster.apiserver.watches import Watches
@@ -96,7 +96,7 @@ class ApiServer:
         self._objects = Objects(registry)
         self.faults = RequestFaults(chance)
         self.watches = Watches(registry, chance, self.faults)
-        self._streams = Streams(registry, kubelet)
+        self._streams = Streams(registry, kubelet, chance)
         self._reviews = Reviews(registry, self._callers)
         self._tokens = TokenRequests(registry, issuer)
         self._pods = PodWrites(registry)
@@ -224,7 +224,7 @@ class ApiServer:
         if target.verb == "get" and target.plural == "pods" and target.subresource in _UPGRADED:
             # A WebSocket is opened by GET, and does what POST does.
             self._require(user, replace(access, verb="create"))
-        if request.method in _UNSERVED:
+        if request.method in _UNSERVED and target.subresource != PROXY:
             raise MethodNotAllowed
         kind = find_kind(self.registry.catalogue, target)
         admit = self._make_guard(user, kind.name)
@@ -299,6 +299,8 @@ class ApiServer:
             ("token", "create"): self._tokens.create,
         }
         sub, verb = call.target.subresource, call.target.verb
+        if sub == PROXY:
+            return self._streams.proxy
         found = special.get((sub, verb))
         if found is not None:
             return found

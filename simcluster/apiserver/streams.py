@@ -9,6 +9,7 @@ pkg/streaming/remotecommand.
 
 from __future__ import annotations
 
+import random
 from dataclasses import asdict
 
 from aiohttp import web
@@ -23,10 +24,14 @@ from simcluster.registry import Object, Registry
 
 
 class Streams:
-    """Serves pods/log, pods/exec, pods/attach and pods/portforward. `kubelet` is None until the nodes are there."""
+    """Serves pods/log, pods/exec, pods/attach, pods/portforward and the proxies.
 
-    def __init__(self, registry: Registry, kubelet: Kubelet | None) -> None:
+    `kubelet` is None until the nodes are there.
+    """
+
+    def __init__(self, registry: Registry, kubelet: Kubelet | None, chance: random.Random) -> None:
         self._registry = registry
+        self._chance = chance
         self.kubelet = kubelet
 
     async def log(self, call: Call) -> web.StreamResponse:
@@ -77,6 +82,13 @@ class Streams:
         kubelet, metadata = self._require_kubelet(), pod["metadata"]
         connect = forwarding.Forwarder(kubelet, metadata["namespace"], metadata["name"], metadata["uid"])
         return await forwarding.serve(call.request, connect, ports)
+
+    async def proxy(self, call: Call) -> web.StreamResponse:
+        """Hand a request on to a pod, a Service or a node."""
+        # Few clusters are ever asked for it.
+        from simcluster.apiserver import proxying
+
+        return await proxying.serve(call, self._registry, self._require_kubelet(), self._chance)
 
     def _locate(self, call: Call) -> tuple[str, str, str]:
         """Return namespace, pod and container that a request is about."""

@@ -24,6 +24,8 @@ _VERBS = {
 _ON_COLLECTIONS = {"get": "list", "delete": "deletecollection"}
 # Subresources of a namespace; any other word after its name is a resource inside it.
 _OF_NAMESPACES = ("status", "finalize")
+# The subresource whose path goes on.
+PROXY = "proxy"
 # These need a namespace, where there are namespaces.
 _IN_NAMESPACES = ("create", "deletecollection")
 _IS_NAME = re.compile(r"metadata\.name==?[^=]")
@@ -42,6 +44,8 @@ class Target:
     subresource: str = ""
     # What authorisation takes for the name: a list or watch of one object, by field selector, is about that object.
     authorized_name: str = ""
+    # The parts of the path behind /proxy.
+    rest: tuple[str, ...] = ()
 
     @property
     def resource(self) -> str:
@@ -64,13 +68,16 @@ def read_target(method: str, path: str, query: Mapping[str, str]) -> Target | No
     namespace: str | None = None
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _OF_NAMESPACES:
         namespace, rest = rest[1], rest[2:]
+    behind: tuple[str, ...] = ()
     if len(rest) > 3:
-        return None
+        if rest[2] != PROXY:
+            return None
+        rest, behind = rest[:3], tuple(rest[3:])
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     about = name if name else _selected_name(query.get("fieldSelector", ""))
     verb = "watch" if watches else _verb(method, query, name)
-    return Target(verb, group, version, rest[0], namespace, name, subresource, about)
+    return Target(verb, group, version, rest[0], namespace, name, subresource, about, behind)
 
 
 def _selected_name(fields: str) -> str:
@@ -79,7 +86,7 @@ def _selected_name(fields: str) -> str:
 
 
 def _verb(method: str, query: Mapping[str, str], name: str) -> str:
-    verb = _VERBS.get(method, method.lower())
+    verb = _VERBS.get(method, "")
     if not name:
         verb = _ON_COLLECTIONS.get(verb, verb)
     # `?watch` alone, as some clients write it, is true.

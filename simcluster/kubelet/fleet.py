@@ -127,3 +127,10 @@ class Fleet:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """As `Kubelet.connect`."""
         return await self._of_pod(namespace, pod).connect(namespace, pod, port)
+
+    async def attend(self, node: str) -> bool:
+        """Wait until a node answers; whether there is one of this name."""
+        kubelet = self._kubelets.get(node)
+        if kubelet is not None:
+            await kubelet.attend()
+        return kubelet is not None

@@ -234,6 +234,10 @@ class Kubelet:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         return await asyncio.open_connection(worker.address, port)
 
+    async def attend(self) -> None:
+        """Wait while the node stands still."""
+        await self._host.frost.wait()
+
     def _find_instance(self, namespace: str, pod: str, container: str) -> Instance | None:
         """What runs of a container."""
         worker = self._find(namespace, pod, container)

@@ -30,9 +30,6 @@ ABSENT = frozenset(
         "resourcequotas",
         "bindings",
         "certificatesigningrequests/approval",
-        "pods/proxy",
-        "services/proxy",
-        "nodes/proxy",
         "componentstatuses",
     }
 )
