@@ -1,8 +1,8 @@
-"""A whole cluster in one process: store, registry, API server, controllers, kubelet and network, started and
-stopped.
+"""A whole cluster in one process: store, registry and API server first, what works behind them after.
 
-The rule it keeps: it answers as soon as it can; whatever needs time (controllers, images' modules, the proxy) is
-started after that. Stopping ends every process and gives every address back.
+The rule it keeps: it answers as soon as it can; whatever the first answer does not need (controllers, kubelets, the
+network, faults, and the modules of all of these) comes after that. Stopping ends every process and gives every address
+back.
 """
 
 from __future__ import annotations
@@ -10,49 +10,49 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
 import random
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simcluster import schema
 from simcluster.apiserver.bootstrap import create_bootstrap_objects, publish
-from simcluster.apiserver.entrance import Entrance
 from simcluster.apiserver.server import ApiServer, serve, write_admin_kubeconfig
-from simcluster.controllers.events import Recorder
-from simcluster.controllers.informers import Informers
-from simcluster.controllers.loop import Context
-from simcluster.faults.admin import AdminServer
-from simcluster.faults.board import Board
-from simcluster.faults.breaker import Breaker
-from simcluster.faults.race import Race
+from simcluster.faults.door import Door
 from simcluster.faults.remote import OWNER_KUBECONFIG
-from simcluster.kubelet.fleet import Fleet
-from simcluster.kubelet.frost import Frost
-from simcluster.kubelet.host import Host
 from simcluster.kubelet.images import Images
-from simcluster.kubelet.kubelet import Kubelet
-from simcluster.kubelet.node import IMAGINED, measure_capacity, share_capacity
-from simcluster.kubelet.spawner import Spawner
+from simcluster.kubelet.node import IMAGINED, Description, measure_capacity, register, share_capacity
 from simcluster.network.addresses import claim_block, imagined_place
 from simcluster.network.driver import Network
-from simcluster.network.fabric import API_ADDRESS, Fabric, node_address
 from simcluster.network.loopback import LoopbackNetwork
-from simcluster.network.namespace import NamespaceNetwork
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 
 if TYPE_CHECKING:
-    from simcluster.controllers.controllers import Controllers
+    from simcluster.apiserver.calls import Execution
+    from simcluster.apiserver.entrance import Entrance
+    from simcluster.kubelet.fleet import Fleet
+    from simcluster.network.fabric import Fabric
+    from simcluster.workings import Workings
 
 _log = logging.getLogger(__name__)
 _NODE = "simcluster-node"
 _API_PORT, _SERVICE_PORT = 6443, 443
+# What is imported after the first answer, in parts, so that a cluster that is stopped at once need not wait for all.
+LATER = (
+    "simcluster.kubelet.fleet",
+    "simcluster.network.dns",
+    "simcluster.network.proxy",
+    "simcluster.faults.admin",
+    "simcluster.controllers.controllers",
+    "simcluster.workings",
+)
+# While that goes on, who answers requests has the interpreter after so many seconds at most.
+_SWITCH_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,49 +78,112 @@ class Settings:
     owner_outside: socket.socket | None = None
 
 
-@dataclass(slots=True)
-class Cluster:
-    """A running cluster."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What is there when the API answers. `chance` gives each part of the cluster its own source of chance, so that
+    one part's use of it does not move another's.
+    """
 
+    settings: Settings
+    clock: Callable[[], float]
+    chance: Callable[[str], random.Random]
     server: ApiServer
-    spawner: Spawner
-    _manage: Callable[[], Awaitable[Controllers]]
-    _fleet: Fleet
-    _network: Network
-    _informers: Informers
-    _admin: AdminServer
-    _controllers: Controllers | None = None
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    network: Network
+    nodes: Sequence[Description]  # registered already
+    door: Door
+
+
+class Cluster:
+    """A cluster that answers; `prepare` begins what works behind the API."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.server = ground.server
+        self._ground = ground
+        self._is_stopping = False
+        self._beginning: asyncio.Task[Workings | None] | None = None
+        self.server.kubelet = _Coming(self.workings)
 
     def prepare(self) -> None:
-        """Start what the first pod will need, without waiting for it."""
-        self._tasks.append(asyncio.create_task(self._start_controllers()))
-        self._tasks.append(asyncio.create_task(self.spawner.start()))
+        """Start what works behind the API, without waiting for it."""
+        self._beginning = asyncio.create_task(self._begin())
 
-    async def _start_controllers(self) -> None:
-        self._controllers = await self._manage()
+    async def workings(self) -> Workings:
+        """What works behind the API, as soon as it does; what kept it from starting is raised."""
+        if self._beginning is None:
+            raise RuntimeError("nothing works behind the API yet; call prepare() first")
+        workings = await asyncio.shield(self._beginning)
+        if workings is None:
+            raise RuntimeError("the cluster was stopped before it had begun")
+        return workings
+
+    async def _begin(self) -> Workings | None:
+        await asyncio.to_thread(self._load)
+        if self._is_stopping:
+            return None
+        from simcluster import workings  # loaded just now
+
+        return await workings.start(self._ground)
+
+    def _load(self) -> None:
+        """Import what the first answer did not need, beside the answers."""
+        before_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
+        try:
+            for name in LATER:
+                if self._is_stopping:
+                    return
+                importlib.import_module(name)
+        finally:
+            sys.setswitchinterval(before_s)
 
     async def stop(self) -> None:
         """End every process at once, then stop listening."""
-        await self._admin.stop()
-        await self._fleet.stop()
-        await self._network.stop()
-        await self.spawner.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._controllers is not None:
-            await self._controllers.close()
-        self._informers.close()
+        self._is_stopping = True
+        begun = () if self._beginning is None else (self._beginning,)
+        # What kept it from beginning was told to who waited for that.
+        for workings in await asyncio.gather(*begun, return_exceptions=True):
+            if workings is not None and not isinstance(workings, BaseException):
+                await workings.stop()
+                break
+        else:
+            await self._ground.network.stop()
+        self._ground.door.close()
         await self.server.close()
 
 
+class _Coming:
+    """The kubelets of a cluster that begins: who asks them waits until they are there."""
+
+    def __init__(self, workings: Callable[[], Awaitable[Workings]]) -> None:
+        self._workings = workings
+
+    async def _come(self) -> Fleet:
+        return (await self._workings()).fleet
+
+    async def logs(self, *where: str, **selection: Any) -> AsyncIterator[bytes]:
+        return await (await self._come()).logs(*where, **selection)
+
+    async def execute(self, *what: Any, stdin: bool, tty: bool) -> Execution:
+        return await (await self._come()).execute(*what, stdin=stdin, tty=tty)
+
+    async def attach(self, *where: str, stdin: bool) -> Execution:
+        return await (await self._come()).attach(*where, stdin=stdin)
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await (await self._come()).connect(namespace, pod, port)
+
+
 async def start(settings: Settings, clock: Callable[[], float] = time.time) -> Cluster:
-    """Start a cluster; it answers when this returns, and its kubeconfig is written. `prepare` starts the rest."""
+    """Start a cluster; it answers when this returns, its nodes are there and its kubeconfig is written. `prepare`
+    starts the rest.
+    """
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     _log.info("kubernetes %s, profile %s, seed %d", settings.version, settings.profile.name, seed)
     network, entrance = _make_network(settings)
 
     def chance(part: str) -> random.Random:
-        """One source of chance for each part, so that one part's use of it does not move another's."""
         return random.Random(f"{seed}/{part}")  # noqa: S311 -- repeatable on purpose
 
     catalogue = schema.load(settings.version)
@@ -128,40 +191,28 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     create_bootstrap_objects(registry.acting_as("kube-apiserver"))
     server = await serve(registry, port=settings.port, chance=chance("watches"), entrance=entrance)
     publish(registry, *server.published)
-    race = Race()
-
-    async def manage() -> Controllers:
-        # Their modules are a fifth of all that is imported, and the first answer needs none of them.
-        module = await asyncio.to_thread(importlib.import_module, "simcluster.controllers.controllers")
-        started: Controllers = module.start(
-            registry.acting_as("kube-controller-manager"), settings.profile, rng=chance("controllers"),
-            clock=clock, ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
-            race=race,
-        )  # fmt: skip
-        return started
-
+    nodes = list(_describe_nodes(settings, network, catalogue.version["gitVersion"]))
     of_kubelets = registry.acting_as("kubelet")
-    informers = Informers(of_kubelets)
-    call_later = asyncio.get_running_loop().call_later
-    context = Context(of_kubelets, informers, settings.profile, chance("node"), clock, call_later, race)
-    spawner = Spawner(_modules_of(settings.images), stderr=_open_output(settings.directory))
-    network.follow(context, spawner, settings.directory)
-    await network.start()
-    fleet = _make_fleet(settings, context, server, spawner, network)
-    fleet.start()
-    server.kubelet = fleet
-    breaker = Breaker(server, fleet, network, race, chance("faults"), settings.slice_size)
-    admin = AdminServer(Board(breaker.begin, clock))
-    await admin.start(settings.directory)
-    write_admin_kubeconfig(server, settings.kubeconfig, folder=settings.directory)
-    write_admin_kubeconfig(
-        server, settings.directory / OWNER_KUBECONFIG, folder=settings.directory, owner=True
-    )
-    return Cluster(server, spawner, manage, fleet, network, informers, admin)
+    for node in nodes:
+        register(of_kubelets, node)
+    folder = settings.directory
+    door = Door(folder)
+    write_admin_kubeconfig(server, settings.kubeconfig, folder=folder)
+    write_admin_kubeconfig(server, folder / OWNER_KUBECONFIG, folder=folder, owner=True)
+    return Cluster(
+        Ground(
+            settings=settings, clock=clock, chance=chance, server=server, network=network, nodes=nodes, door=door,
+        )
+    )  # fmt: skip
 
 
 def _make_network(settings: Settings) -> tuple[Network, Entrance | None]:
     if settings.fabric is not None and settings.outside is not None and settings.owner_outside is not None:
+        # Not at the top: clusters without such a network answer before these are there.
+        from simcluster.apiserver.entrance import Entrance
+        from simcluster.network.fabric import API_ADDRESS, node_address
+        from simcluster.network.namespace import NamespaceNetwork
+
         inside, service = (node_address(0), _API_PORT), (API_ADDRESS, _SERVICE_PORT)
         return NamespaceNetwork(settings.fabric), Entrance(
             settings.outside, settings.owner_outside, inside, service
@@ -171,72 +222,20 @@ def _make_network(settings: Settings) -> tuple[Network, Entrance | None]:
     return LoopbackNetwork(block), None
 
 
-def _make_fleet(
-    settings: Settings, context: Context, server: ApiServer, spawner: Spawner, network: Network
-) -> Fleet:
-    pods = settings.directory / "pods"
-    pods.mkdir(mode=0o700, exist_ok=True)
-    first = Host(
-        node=_NODE,
-        version=context.registry.catalogue.version["gitVersion"],
-        registry=context.registry,
-        informers=context.informers,
-        profile=context.profile,
-        rng=context.rng,
-        clock=context.clock,
-        call_later=context.call_later,
-        recorder=Recorder(context.registry, "kubelet", clock=context.clock, host=_NODE),
-        spawner=spawner,
-        network=network,
-        place=network.place(0, max(1, settings.nodes)),
-        images=settings.images,
-        directory=pods,
-        endpoint={
-            "url": "https://{}:{}".format(*server.pod_address),
-            "authority": server.authority.certificate,
-        },
-        api=server.pod_address,
-        tokens=server.issuer,
-        capacity=share_capacity(measure_capacity(pods), max(1, settings.nodes)),
-        race=context.race,
-        import_roots=_find_import_roots(),
-    )
-    kubelets = [Kubelet(host) for host in _make_hosts(first, settings)]
-    return Fleet(context.registry, context.informers, context.profile, context.call_later, kubelets)
-
-
-def _make_hosts(first: Host, settings: Settings) -> Iterator[Host]:
+def _describe_nodes(settings: Settings, network: Network, version: str) -> Iterator[Description]:
     """All nodes: those with processes share the machine, the others need none."""
-    total = settings.nodes + settings.status_only_nodes
-    for index in range(total):
-        name = first.node if index == 0 else f"{first.node}-{index + 1}"
-        own = replace(
-            first,
-            node=name,
-            recorder=Recorder(first.registry, "kubelet", clock=first.clock, host=name),
-            frost=Frost(),
+    has_processes = settings.nodes > 0
+    capacity = share_capacity(measure_capacity(settings.directory), max(1, settings.nodes))
+    for index in range(settings.nodes + settings.status_only_nodes):
+        is_status_only = index >= settings.nodes
+        yield Description(
+            node=_NODE if index == 0 else f"{_NODE}-{index + 1}",
+            version=version,
+            place=imagined_place(index - settings.nodes)
+            if is_status_only
+            else network.place(index, settings.nodes),
+            capacity=IMAGINED if is_status_only else capacity,
             is_control_plane=index == 0,
+            is_status_only=is_status_only,
+            is_repelling=is_status_only and has_processes,
         )
-        if index >= settings.nodes:
-            place = imagined_place(index - settings.nodes)
-            mixed = settings.nodes > 0
-            yield replace(own, place=place, capacity=IMAGINED, is_status_only=True, is_repelling=mixed)
-        else:
-            yield own if index == 0 else replace(own, place=first.network.place(index, settings.nodes))
-
-
-def _modules_of(images: Images) -> list[str]:
-    """What the zygote imports: the images' modules, and grpc, which most of them need."""
-    return ["grpc", *images.modules()] if images.has_python() else []
-
-
-def _find_import_roots() -> list[str]:
-    """Where modules come from beside the interpreter's own places: here, and PYTHONPATH."""
-    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    here = str(Path.cwd())
-    return list(dict.fromkeys([here, *given] if here in sys.path else given))
-
-
-def _open_output(directory: Path) -> int:
-    """Where the zygote's own complaints go; it is this process's log file, too."""
-    return os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

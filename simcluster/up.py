@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from simcluster import named_kubeconfig, profile, schema
 from simcluster.assembly import Cluster, Settings, start
@@ -24,7 +24,9 @@ from simcluster.directory import Directory, open_directory, remove_abandoned
 from simcluster.kubelet import descent
 from simcluster.kubelet.images import Images
 from simcluster.network.choice import LOOPBACK, Choice, choose
-from simcluster.network.fabric import Fabric, enter
+
+if TYPE_CHECKING:
+    from simcluster.network.fabric import Fabric
 
 _log = logging.getLogger("simcluster")
 
@@ -99,6 +101,9 @@ def _prepare_ground(options: Options) -> _Ground:
     _log.info("network %s (%s)", choice.name, choice.reason)
     if choice.name == LOOPBACK:
         return _Ground(choice)
+    # Not at the top: nobody else needs it.
+    from simcluster.network.fabric import enter
+
     # Before this process leaves the network in which its user is.
     outside, owner = (socket.create_server(("127.0.0.1", port)) for port in (options.port, 0))
     return _Ground(choice, enter(), outside, owner)
@@ -159,14 +164,21 @@ def _settings(options: Options, directory: Directory, kubeconfig: Path, ground: 
 
 async def _wait(cluster: Cluster, stop: asyncio.Event) -> int:
     """Wait until someone stops the cluster, or until it can start no process any more."""
-    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.spawner.gone.wait())]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for each in waits:
-        each.cancel()
+    stopped, gone = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(_watch_spawner(cluster))
+    await asyncio.wait((stopped, gone), return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
+        gone.cancel()
         return 0
+    stopped.cancel()
+    gone.result()
     print("simcluster: the process that starts all others was killed; stopping", file=sys.stderr)  # noqa: T201
     return 1
+
+
+async def _watch_spawner(cluster: Cluster) -> None:
+    """Return when no process can be started any more; raise what kept the cluster from working at all."""
+    workings = await cluster.workings()
+    await workings.spawner.gone.wait()
 
 
 def _watch_parent(parent: int, end: Callable[[], None]) -> None:

@@ -11,18 +11,15 @@ unless it was asked for with `"held": false`. docs/faults.md says the same to us
 
 from __future__ import annotations
 
-import os
-import socket
-from pathlib import Path
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from simcluster.faults.board import Active, Board
+from simcluster.faults.door import Door
 from simcluster.faults.kinds import FaultError, read, show
 
-NAME = "admin.sock"
 # A connection that holds a fault may be silent for as long as the fault lasts.
 _SILENT_S = 10 * 365 * 86400.0
 
@@ -34,12 +31,12 @@ class AdminServer:
         self._board = board
         self._runner: web.ServerRunner | None = None
 
-    async def start(self, directory: Path) -> None:
-        """Listen in a folder."""
+    async def start(self, door: Door) -> None:
+        """Serve at a door."""
         server = _Server(self._handle, self._board)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.SockSite(self._runner, _bind(directory)).start()
+        await web.SockSite(self._runner, door.listener).start()
 
     async def stop(self) -> None:
         """Answer no more, and undo all faults."""
@@ -108,22 +105,3 @@ def _show(active: Active) -> dict[str, Any]:
 
 def _answer(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-def _bind(directory: Path) -> socket.socket:
-    """A socket in a folder, however long the folder's path is: the kernel takes 107 bytes at most."""
-    path = directory / NAME
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        bound.bind(f"/proc/self/fd/{folder}/{NAME}")
-        # Nobody can connect before it listens.
-        path.chmod(0o600)
-    except BaseException:
-        bound.close()
-        raise
-    finally:
-        os.close(folder)
-    bound.settimeout(0)
-    return bound

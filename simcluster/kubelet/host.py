@@ -55,6 +55,7 @@ class Host:
     is_control_plane: bool = True
     is_status_only: bool = False  # no pod of the node has a process
     is_repelling: bool = False  # only pods that tolerate it are scheduled there
+    is_registered: bool = False  # the node's object is there already
     import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
 
     def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:

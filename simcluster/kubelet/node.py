@@ -14,15 +14,19 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simcluster.controllers.metadata import uid_of
 from simcluster.errors import AlreadyExists, NotFound
-from simcluster.kubelet.host import Host
-from simcluster.registry import format_time
+from simcluster.network.driver import Place
+from simcluster.registry import Registry, format_time
 from simcluster.schema.quantities import parse
+
+if TYPE_CHECKING:
+    from simcluster.kubelet.host import Host
 
 Object = dict[str, Any]
 _PODS = "1000"
@@ -40,6 +44,19 @@ _CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a node says of itself. `version` is its kubelet's, `v1.36.3`; the rest as in `Host`."""
+
+    node: str
+    version: str
+    place: Place
+    capacity: Mapping[str, str]
+    is_control_plane: bool
+    is_status_only: bool = False
+    is_repelling: bool = False
 
 
 def measure_capacity(directory: Path) -> dict[str, str]:
@@ -68,7 +85,7 @@ def _show_processors(number: Fraction) -> str:
     return str(number) if number.denominator == 1 else f"{number * 1000 // 1}m"
 
 
-def make_node(host: Host, now: float) -> Object:
+def make_node(host: Description | Host, now: float) -> Object:
     """The node's object with its status."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     labels = {
@@ -126,6 +143,12 @@ def make_conditions(now: float, before: Sequence[Object] = ()) -> list[Object]:
     return [*known.values(), *made]
 
 
+def register(registry: Registry, node: Description | Host) -> None:
+    """Create a node and its lease; AlreadyExists if there is a node of that name."""
+    registry.create("nodes", None, make_node(node, registry.clock()))
+    _renew(registry, node.node)
+
+
 class NodeStatus:
     """Registers the node and keeps its lease and its status."""
 
@@ -134,21 +157,23 @@ class NodeStatus:
         self._reported_at = 0.0
 
     def start(self) -> None:
-        """Create the node and its lease; take over a node of that name that is there."""
+        """Create the node and its lease, if that is not done yet; take over a node of that name that is there."""
         host = self._host
+        self._reported_at = host.clock()
+        if host.is_registered:
+            return
         try:
-            host.registry.create("nodes", None, make_node(host, host.clock()))
+            register(host.registry, host)
         except AlreadyExists:
             self._report()
-        self._reported_at = host.clock()
-        self._renew()
+            _renew(host.registry, host.node)
 
     def beat(self) -> None:
         """Renew the lease, and the status if it needs that."""
         host = self._host
         if host.frost.is_frozen:
             return
-        self._renew()
+        _renew(host.registry, host.node)
         is_due = host.clock() - self._reported_at >= host.profile.node_report_s
         try:
             if is_due or not self._is_as_written():
@@ -170,30 +195,29 @@ class NodeStatus:
         made = {**node, "metadata": dict(node["metadata"]), "status": status}
         host.registry.update("nodes", None, host.node, made, subresource="status")
 
-    def _renew(self) -> None:
-        registry, name = self._host.registry, self._host.node
-        at = datetime.datetime.fromtimestamp(self._host.clock(), datetime.UTC).strftime(
-            "%Y-%m-%dT%H:%M:%S.%fZ"
-        )
-        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": at}
-        try:
-            lease = registry.get(_LEASES, _LEASE_NAMESPACE, name)
-        except NotFound:
-            registry.create(_LEASES, _LEASE_NAMESPACE, self._make_lease(spec))
-        else:
-            renewed = {**lease, "metadata": dict(lease["metadata"]), "spec": spec}
-            registry.update(_LEASES, _LEASE_NAMESPACE, name, renewed)
 
-    def _make_lease(self, spec: Object) -> Object:
-        metadata: Object = {"name": self._host.node, "namespace": _LEASE_NAMESPACE}
-        try:
-            node = self._host.registry.get("nodes", None, self._host.node)
-        except NotFound:
-            pass
-        else:
-            # The lease goes with its node.
-            owner = {"apiVersion": "v1", "kind": "Node", "name": self._host.node, "uid": uid_of(node)}
-            metadata["ownerReferences"] = [owner]
-        return {
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec,
-        }  # fmt: skip
+def _renew(registry: Registry, name: str) -> None:
+    at = datetime.datetime.fromtimestamp(registry.clock(), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": at}
+    try:
+        lease = registry.get(_LEASES, _LEASE_NAMESPACE, name)
+    except NotFound:
+        registry.create(_LEASES, _LEASE_NAMESPACE, _make_lease(registry, name, spec))
+    else:
+        renewed = {**lease, "metadata": dict(lease["metadata"]), "spec": spec}
+        registry.update(_LEASES, _LEASE_NAMESPACE, name, renewed)
+
+
+def _make_lease(registry: Registry, name: str, spec: Object) -> Object:
+    metadata: Object = {"name": name, "namespace": _LEASE_NAMESPACE}
+    try:
+        node = registry.get("nodes", None, name)
+    except NotFound:
+        pass
+    else:
+        # The lease goes with its node.
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid_of(node)}
+        metadata["ownerReferences"] = [owner]
+    return {
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec,
+    }  # fmt: skip

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simcluster.network import fabric
-
 AUTO, LOOPBACK, NAMESPACE = "auto", "loopback", "namespace"
 NETWORKS = (AUTO, LOOPBACK, NAMESPACE)
 
@@ -40,6 +38,9 @@ def choose(wanted: str) -> Choice:
     """
     if check(wanted) == LOOPBACK:
         return Choice(LOOPBACK, "pods share this machine's network")
+    # Not at the top: most clusters answer without it.
+    from simcluster.network import fabric
+
     obstacle = fabric.find_obstacle()
     if obstacle is None:
         return Choice(NAMESPACE, "asked for" if wanted == NAMESPACE else "auto: namespaces work here")

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from simcluster.faults.kinds import Dns
-
 if TYPE_CHECKING:
     from simcluster.controllers.loop import Context
+    from simcluster.faults.kinds import Dns
     from simcluster.kubelet.spawner import Spawner
 
 

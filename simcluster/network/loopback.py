@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simcluster.controllers.loop import Context
-from simcluster.faults.kinds import Dns
-from simcluster.kubelet.spawner import Spawner
 from simcluster.network.addresses import Block, pod_cidr, pod_pool, service_pool
-from simcluster.network.dns import DnsServer
 from simcluster.network.driver import Place
-from simcluster.network.proxy import ServiceProxy
+
+if TYPE_CHECKING:
+    from simcluster.controllers.loop import Context
+    from simcluster.faults.kinds import Dns
+    from simcluster.kubelet.spawner import Spawner
+    from simcluster.network.dns import DnsServer
+    from simcluster.network.proxy import ServiceProxy
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,10 @@ class LoopbackNetwork:
 
     def follow(self, context: Context, spawner: Spawner, directory: Path) -> None:
         """Take Services and slices from this cluster; Envoy's files go into a folder of `directory`."""
+        # Not at the top: addresses are given out before these are there.
+        from simcluster.network.dns import DnsServer
+        from simcluster.network.proxy import ServiceProxy
+
         self._dns = DnsServer.follow(context)
         self._proxy = ServiceProxy(context, spawner, directory / "proxy")
 

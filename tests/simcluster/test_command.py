@@ -102,3 +102,14 @@ def test_what_is_read_starts_without_typer() -> None:
     code = "import sys, simcluster.__main__, simcluster.up; print({'typer', 'click'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
+
+
+def test_first_answer_needs_nothing_of_what_works_behind_the_api() -> None:
+    """What is imported later is not imported before."""
+    code = (
+        "import sys, simcluster.__main__, simcluster.up;"
+        "from simcluster.assembly import LATER;"
+        "print(sorted({*LATER, 'dnslib', 'simcluster.kubelet.worker'} & set(sys.modules)), len(LATER) > 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[] True\n"

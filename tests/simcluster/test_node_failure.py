@@ -61,7 +61,8 @@ async def three_nodes(directory: Path) -> AsyncIterator[World]:
     cluster = await start(settings)
     try:
         cluster.prepare()
-        yield World(cluster.server.registry, cluster._fleet.of_node)
+        workings = await cluster.workings()
+        yield World(cluster.server.registry, workings.fleet.of_node)
     finally:
         await cluster.stop()
 
