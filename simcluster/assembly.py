@@ -174,6 +174,9 @@ class _Coming:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await (await self._come()).connect(namespace, pod, port)
 
+    async def attend(self, node: str) -> bool:
+        return await (await self._come()).attend(node)
+
 
 async def start(settings: Settings, clock: Callable[[], float] = time.time) -> Cluster:
     """Start a cluster; it answers when this returns, its nodes are there and its kubeconfig is written. `prepare`
