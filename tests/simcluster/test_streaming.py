@@ -1,4 +1,4 @@
-"""kubectl exec, attach, cp, port-forward and logs against a whole cluster, with real processes."""
+"""kubectl exec, attach, cp, port-forward and logs against a whole cluster, with real processes, on both networks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import kubernetes.client
 import kubernetes.config
 import kubernetes.stream
 import pytest
+from namespaces import needs_namespaces
 
 import simcluster
 
@@ -62,9 +63,10 @@ class Kubectl:
         return found.stdout.decode()
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[simcluster.Cluster]:
-    with simcluster.Cluster(IMAGES, seed=1) as running:
+@pytest.fixture(scope="module", params=["loopback", pytest.param("namespace", marks=needs_namespaces)])
+def cluster(request: pytest.FixtureRequest) -> Iterator[simcluster.Cluster]:
+    """One on each network."""
+    with simcluster.Cluster(IMAGES, network=request.param, seed=1) as running:
         kubectl = Kubectl(programs()[0], running.kubeconfig)
         shell = pod("sh", "sh:1")
         shell["spec"]["terminationGracePeriodSeconds"] = 0
