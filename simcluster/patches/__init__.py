@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from simcluster.errors import BadRequest
+from simcluster.errors import BadRequest, Invalid, invalid
 from simcluster.patches.json_patch import apply_json_patch
 from simcluster.patches.merge import apply_merge_patch
 from simcluster.patches.strategic import apply_strategic_patch, show_go
@@ -19,7 +19,7 @@ __all__ = [
     "apply_merge_patch",
     "apply_patch",
     "apply_strategic_patch",
-    "show_patch",
+    "misread",
 ]
 
 
@@ -38,6 +38,12 @@ def apply_patch(target: dict[str, Any], patch: Any, patch_type: PatchType, type_
     return patched
 
 
-def show_patch(patch: Any, patched: Any, patch_type: PatchType) -> str:
-    """Return what an error shows of a patch whose result can not be read."""
-    return show_go(patch) if patch_type == "strategic" else json.dumps(patched, separators=(",", ":"))
+def misread(patch: Any, patched: Any, patch_type: PatchType, why: str) -> Invalid:
+    """Return the refusal of a patch whose result can not be read; `why` is what a reader of JSON says."""
+    if patch_type != "strategic":
+        shown = json.dumps(patched, separators=(",", ":"))
+        return Invalid("", "", [invalid("patch", shown, why)])
+    # Few clients ever send such a patch.
+    from simcluster.patches.conversion import restate
+
+    return Invalid("", "", [invalid("patch", show_go(patch), restate(why, patch))])

@@ -74,7 +74,12 @@ def _merge_field(merged: Json, key: str, value: Any, type_: Type | None) -> None
                 present if isinstance(present, dict) else {}, value, _inner(field, type_)
             )
     elif isinstance(value, list) and field is not None and "merge" in field.strategies:
-        merged[key] = _merge_list(present if isinstance(present, list) else [], value, field)
+        # Where there is no list yet, its elements are not looked at, but for what they direct.
+        is_plain = not isinstance(present, list) and not any(
+            isinstance(each, dict) and _PATCH in each for each in value
+        )
+        old = present if isinstance(present, list) else []
+        merged[key] = strip(value) if is_plain else _merge_list(old, value, field)
     else:
         merged[key] = strip(value)
 

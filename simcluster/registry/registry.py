@@ -25,9 +25,8 @@ from simcluster.errors import (
     StatusError,
     TooLargeVersion,
     Unreadable,
-    invalid,
 )
-from simcluster.patches import PatchType, apply_patch, show_patch
+from simcluster.patches import PatchType, apply_patch, misread
 from simcluster.registry import deletion, eviction, identity, pod_parts, services
 from simcluster.registry.admission import check_deletion, check_namespace
 from simcluster.registry.event_views import EventViewStore
@@ -219,8 +218,7 @@ class Registry:
         try:
             return self.update(resource, namespace, name, patched, subresource=subresource, options=options)
         except Unreadable as error:
-            sent = show_patch(patch, patched, patch_type)
-            raise Invalid("", "", [invalid("patch", sent, error.why)]) from error
+            raise misread(patch, patched, patch_type, error.why) from error
 
     def apply(
         self,

@@ -283,9 +283,44 @@ def test_a_patch_of_the_uid(room, box):
     assert answer.error == (422, "Invalid", f'ConfigMap "{box}" is invalid: {text}')
 
 
-def test_a_patch_of_the_wrong_type(room, name):
-    """A value of the wrong type in a patch is refused."""
+WRONG_TYPES = [
+    ({"spec": {"replicas": "many"}}, "map[spec:map[replicas:many]]", "unrecognized type: int32"),
+    ({"spec": {"replicas": 1.5}}, "map[spec:map[replicas:1.5]]", "cannot convert float64 to int32"),
+    ({"spec": {"paused": 1}}, "map[spec:map[paused:1]]", "unrecognized type: bool"),
+    ({"spec": {"template": "x"}}, "map[spec:map[template:x]]", "cannot restore struct from: string"),
+    ({"spec": 5}, "map[spec:5]", "cannot restore struct from: int64"),
+    (
+        {"metadata": {"labels": {"a": 5}}},
+        "map[metadata:map[labels:map[a:5]]]",
+        "cannot convert int64 to string",
+    ),
+    ({"metadata": {"labels": ["x"]}}, "map[metadata:map[labels:[x]]]", "cannot restore map from slice"),
+    (
+        {"metadata": {"finalizers": {"a": 1}}},
+        "map[metadata:map[finalizers:map[a:1]]]",
+        "cannot restore slice from map",
+    ),
+    (
+        {"metadata": {"creationTimestamp": 5}},
+        "map[metadata:map[creationTimestamp:5]]",
+        "json: cannot unmarshal number into Go value of type string",
+    ),
+    (
+        {"spec": {"strategy": {"rollingUpdate": {"maxSurge": True}}}},
+        "map[spec:map[strategy:map[rollingUpdate:map[maxSurge:true]]]]",
+        "json: cannot unmarshal bool into Go value of type int32",
+    ),
+    (
+        {"spec": {"template": {"spec": {"hostAliases": ["x"]}}}},
+        "map[spec:map[template:map[spec:map[hostAliases:[x]]]]]",
+        "cannot restore struct from: string",
+    ),
+]
+
+
+@pytest.mark.parametrize(("patch", "shown", "text"), WRONG_TYPES, ids=[each[1] for each in WRONG_TYPES])
+def test_a_patch_of_the_wrong_type(room, name, patch, shown, text):
+    """A value of the wrong type in a strategic patch is refused, in the words of what reads its result."""
     deployment(room, name)
-    answer = room.patch("deployments", name, "strategic", {"spec": {"replicas": "many"}})
-    text = 'Invalid value: "map[spec:map[replicas:many]]": unrecognized type: int32'
-    assert answer.error == (422, "Invalid", f' "" is invalid: patch: {text}')
+    answer = room.patch("deployments", name, "strategic", patch)
+    assert answer.error == (422, "Invalid", f' "" is invalid: patch: Invalid value: "{shown}": {text}')

@@ -15,7 +15,7 @@ from simcluster.patches import (
     apply_merge_patch,
     apply_patch,
     apply_strategic_patch,
-    show_patch,
+    misread,
 )
 from simcluster.schema import Type, load
 
@@ -273,5 +273,7 @@ def test_a_patch_must_leave_an_object() -> None:
 
 def test_errors_show_patches_as_a_real_server_does() -> None:
     """Strategic patches as Go's maps, the others as the JSON they make."""
-    assert show_patch({"b": [1, None], "a": {"x": True}}, {}, "strategic") == "map[a:map[x:true] b:[1 <nil>]]"
-    assert show_patch({}, {"a": 1}, "merge") == '{"a":1}'
+    shown = misread({"b": [1, None], "a": {"x": True}}, {}, "strategic", "why").message
+    assert shown == ' "" is invalid: patch: Invalid value: "map[a:map[x:true] b:[1 <nil>]]": why'
+    shown = misread({}, {"a": 1}, "merge", "why").message
+    assert shown == ' "" is invalid: patch: Invalid value: "{\\"a\\":1}": why'
