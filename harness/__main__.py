@@ -17,7 +17,7 @@ from pathlib import Path
 try:
     from harness.checks import PASS
     from harness.errors import HarnessError, ScenarioError
-    from harness.report import Folder, comparison_table, judge_history, scenario_table
+    from harness.report import Folder, comparison_table, judge_history, scenario_table, spread_table
     from harness.scenario import load
 except ModuleNotFoundError as error:  # `pip install kube-grpc` brings the balancer alone
     sys.exit(f"harness: {error.name} is not installed\n  pip install 'kube-grpc[harness]'")
@@ -60,6 +60,7 @@ def _judge(folder: Path, files: Sequence[Path]) -> int:
         sys.stdout.write(scenario_table(result, width=width, is_coloured=is_coloured) + "\n\n")
     if len(results) > 1:
         sys.stdout.write(comparison_table(results, width=width, is_coloured=is_coloured) + "\n")
+        sys.stdout.write(spread_table(results, width=width, is_coloured=is_coloured) + "\n")
     return 0 if all(result.verdict == PASS for result in results) else 1
 
 

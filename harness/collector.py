@@ -129,7 +129,7 @@ class _Collector:
     async def _next_change(self, pod: str, restart: int | None) -> None:
         """"""
         changed = asyncio.Event()
-        with self._scene.listening(changed):
+        with self._scene.listening(changed, of_calls=False):
             while pod in self._scene.pods and self._running(pod) == restart:
                 changed.clear()
                 await changed.wait()

@@ -139,7 +139,7 @@ async def _until(scene: Scene, deployment: str, is_met: Callable[[], bool], say:
     def is_over() -> bool:
         return is_met() or any(is_hopeless(pod) for pod in scene.pods_of(deployment))
 
-    await scene.until(is_over, READY_S, lambda: describe(scene, deployment))
+    await scene.until(is_over, READY_S, lambda: describe(scene, deployment), of_calls=False)
     if not is_met():
         raise StepError(describe(scene, deployment))
 

@@ -70,6 +70,10 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         "context",
         {"metavar": "NAME", "help": "context of the kubeconfig backend, which never takes the current one"},
     ),
+    (
+        "repeat",
+        {"metavar": "N", "help": "run each scenario so many times, and show how much the runs differ"},
+    ),
     ("slow", {"flag": True, "help": "also run scenarios that are marked slow"}),
 )
 
@@ -160,7 +164,7 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a scenario file; ids are file names, and the file's marks are the test's."""
+    """One test a scenario file and run; ids are file names, and the file's marks are the test's."""
     mark = metafunc.definition.get_closest_marker(MARK)
     if mark is None:
         return
@@ -175,7 +179,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{metafunc.definition.nodeid}: no scenario: nothing in {folder} matches {', '.join(patterns)}\n"
             f"  the mark {MARK} takes patterns of files beside the test"
         )
-    parameters = [pytest.param(file, marks=_marks(file), id=file.stem) for file in files]
+    settings = metafunc.config.stash.get(_SETTINGS, None)
+    runs = range(1, 2 if settings is None else settings.repeats + 1)
+    parameters = [
+        pytest.param(file, marks=_marks(file), id=file.stem if len(runs) == 1 else f"{file.stem}-{run}")
+        for file in files
+        for run in runs
+    ]
     metafunc.parametrize(_FIXTURE, parameters, indirect=True)
 
 
@@ -275,11 +285,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash.get(_SESSION, None)
     if run is None:
         return
-    from harness.report import comparison_table
+    from harness.report import comparison_table, spread_table
 
     if any(result.analysis is not None for result in run.results):
         terminalreporter.section("ways to reach the service")
         _show(config, lambda **look: comparison_table(run.results, **look))
+        _show(config, lambda **look: spread_table(run.results, **look))
     if run.report is not None:
         again = f", judged again by: python -m harness judge {run.report.parent}" if run.results else ""
         terminalreporter.write_line(f"report: {run.report}{again}")

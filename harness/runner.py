@@ -50,7 +50,7 @@ class Access:
 class Run:
     """One scenario on one cluster.
 
-    `await perform()` once; `history()` tells all that is known, at any time.
+    `number` is which of its runs this is. `await perform()` once; `history()` tells all that is known, at any time.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Run:
         *,
         is_kept: bool,
         say: Say,
+        number: int = 1,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._scenario, self._plan = scenario, plan
@@ -72,7 +73,9 @@ class Run:
         self._ended_at: float | None = None
         self._failure: str | None = None
         self._held_up_s = 0.0
-        self.namespace = namespace_name(scenario.name, lease.run)
+        # The namespace of the run before may be going still.
+        name = scenario.name if number == 1 else f"{scenario.name}-{number}"
+        self.namespace = namespace_name(name, lease.run)
 
     def history(self) -> History:
         """What has happened so far."""

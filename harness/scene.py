@@ -35,17 +35,26 @@ class Client:
     answered: int = 0
     calls: dict[int, float] = field(default_factory=dict)
     last_error: str | None = None
+    _first: int = -1
+    _next: int = 0  # from the first number to before this one, none is missing
+    _whole_until: float = 0.0  # and the latest of these was sent then
+
+    def add(self, number: int, sent_at: float) -> None:
+        """A call has arrived."""
+        self.calls[number] = sent_at
+        if len(self.calls) == 1 or number < self._first:
+            self._first = self._next = number
+            self._whole_until = sent_at
+        while self._next in self.calls:
+            self._whole_until = max(self._whole_until, self.calls[self._next])
+            self._next += 1
 
     def has_all_until(self, at: float) -> bool:
         """Whether every call sent until `at` has arrived.
 
         A later one has, and no number before it is missing.
         """
-        later = [number for number, sent_at in self.calls.items() if sent_at > at]
-        if not later:
-            return False
-        first = min(self.calls)
-        return all(number in self.calls for number in range(first, min(later)))
+        return bool(self.calls) and self._whole_until > at
 
 
 class Scene:
@@ -61,27 +70,35 @@ class Scene:
         self.deployments: dict[str, Object] = {}
         self.slices: dict[str, Object] = {}
         self.clients: dict[str, Client] = {}
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: dict[asyncio.Event, bool] = {}
 
     def record(self, record: Record) -> None:
         """Add a fact to the history and wake whoever waits."""
         self.records.append(record)
-        self.wake()
+        self.wake(is_call=isinstance(record, Call))
 
-    def wake(self) -> None:
-        """Have every waiting condition looked at again."""
-        for event in self._waiting:
-            event.set()
+    def wake(self, *, is_call: bool = False) -> None:
+        """Have every waiting condition looked at again; after a call, those that are about calls."""
+        for event, of_calls in self._waiting.items():
+            if of_calls or not is_call:
+                event.set()
 
-    async def until(self, is_met: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:
-        """Return when the condition holds.
+    async def until(
+        self,
+        is_met: Callable[[], bool],
+        timeout_s: float,
+        describe: Callable[[], str],
+        *,
+        of_calls: bool = True,
+    ) -> None:
+        """Return when the condition holds; `of_calls` False: calls, of which there are many, do not change it.
 
         Raises StepError with `describe()` when it did not within the time.
         """
         event = asyncio.Event()
         try:
             async with asyncio.timeout(timeout_s):
-                with self.listening(event):
+                with self.listening(event, of_calls=of_calls):
                     while not is_met():
                         event.clear()
                         await event.wait()
@@ -89,13 +106,13 @@ class Scene:
             raise StepError(f"{describe()} (waited {timeout_s:g} s)") from None
 
     @contextmanager
-    def listening(self, event: asyncio.Event) -> Iterator[None]:
-        """While the block runs, the event is set by every new fact."""
-        self._waiting.add(event)
+    def listening(self, event: asyncio.Event, *, of_calls: bool = True) -> Iterator[None]:
+        """While the block runs, the event is set by every new fact; by calls only if `of_calls`."""
+        self._waiting[event] = of_calls
         try:
             yield
         finally:
-            self._waiting.discard(event)
+            del self._waiting[event]
 
     def take_pod(self, found: Object, *, is_deleted: bool = False) -> None:
         """A pod as the watch shows it."""
@@ -148,7 +165,7 @@ class Scene:
         known = self.clients.setdefault(client, Client(client, sample.variant))
         if known.calls.get(sample.seq) == sample.sent_at:
             return False
-        known.calls[sample.seq] = sample.sent_at
+        known.add(sample.seq, sample.sent_at)
         if sample.is_ok:
             known.answered += 1
         else:

@@ -65,7 +65,9 @@ class Session:
         plan = prepare(scenario)
         with self._progress.working(scenario.name):
             access, lease = self._ready(scenario.cluster)
-            run = Run(scenario, plan, access, lease, is_kept=self._settings.is_kept, say=self._progress.say)
+            number = 1 + sum(each.history.scenario == scenario.name for each in self.results)
+            is_kept, say = self._settings.is_kept, self._progress.say
+            run = Run(scenario, plan, access, lease, is_kept=is_kept, say=say, number=number)
             try:
                 with _terminate_as_interrupt():
                     asyncio.run(run.perform())

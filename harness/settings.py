@@ -32,6 +32,7 @@ class Settings:
     context: str | None
     is_slow_included: bool
     network: str | None = None  # of a simulated cluster
+    repeats: int = 1
 
 
 def read(lookup: Callable[[str], object]) -> Settings:
@@ -75,6 +76,7 @@ def read(lookup: Callable[[str], object]) -> Settings:
         context=context,
         is_slow_included=_flag(lookup, "slow"),
         network=_network(lookup, backend),
+        repeats=_repeats(lookup),
     )
 
 
@@ -93,6 +95,15 @@ def _network(lookup: Callable[[str], object], backend: str) -> str | None:
             "  leave --k8s-network out, or take --k8s-backend sim"
         )
     return network
+
+
+def _repeats(lookup: Callable[[str], object]) -> int:
+    found = _text(lookup, "repeat")
+    if found is None:
+        return 1
+    if not found.isdecimal() or int(found) < 1:
+        raise SettingsError(f"--k8s-repeat {found}: how often is a whole number from 1 up")
+    return int(found)
 
 
 def _text(lookup: Callable[[str], object], name: str) -> str | None:

@@ -56,7 +56,10 @@ async def _wait(step: Step, stage: Stage) -> Done:
         "settled": lambda: stage.scene.is_settled(deployment, service),
     }
     await stage.scene.until(
-        conditions[action.condition], action.timeout_s, lambda: describe(stage.scene, deployment)
+        conditions[action.condition],
+        action.timeout_s,
+        lambda: describe(stage.scene, deployment),
+        of_calls=False,
     )
     return Done()
 
@@ -117,6 +120,7 @@ async def _roll(step: Step, stage: Stage) -> Done:
         lambda: is_over(deployment, generation),
         action.timeout_s,
         lambda: describe(stage.scene, deployment),
+        of_calls=False,
     )
     return Done()
 

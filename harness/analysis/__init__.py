@@ -44,7 +44,7 @@ def analyse(history: History, target: Target) -> Analysis:
     """
     readiness = stays(history, target.service)
     whole, windows = phases.cut(history, readiness)
-    frame = _Frame(history, readiness, whole, windows)
+    frame = _Frame(history, target.service, readiness, whole, windows)
     return Analysis(whole, windows, tuple(frame.variant(name) for name in history.variants))
 
 
@@ -52,11 +52,17 @@ class _Frame:
     """What the analysis of each variant has in common."""
 
     def __init__(
-        self, history: History, readiness: list[Stay], whole: Window, windows: tuple[Window, ...]
+        self,
+        history: History,
+        service: str,
+        readiness: list[Stay],
+        whole: Window,
+        windows: tuple[Window, ...],
     ) -> None:
         self._history = history
         self._readiness = readiness
         self._departures = departures(history, readiness)
+        self._ends = departures(history, stays(history, service, is_serving=True))
         self._addresses = Addresses(history)
         self._whole, self._windows = whole, windows
         self._calls: dict[str, dict[str, list[Call]]] = {}
@@ -79,16 +85,23 @@ class _Frame:
                 for client, calls in ordered.items()
                 for join in gaps.joins(client, calls, self._readiness, began_at, ended_at)
             ),
-            leaves=tuple(
-                leave
-                for client, calls in ordered.items()
-                for leave in gaps.leaves(client, calls, self._departures, self._addresses, began_at, ended_at)
-            ),
+            leaves=self._leaves(ordered, self._departures),
+            ends=self._leaves(ordered, self._ends),
             lost=sum(_lost(calls, self._whole) for calls in ordered.values()),
             bad_lines=sum(
                 isinstance(record, BadLine) and record.client in clients for record in self._history.records
             ),
             clock_s=self._clock_s(clients.values()),
+        )
+
+    def _leaves(
+        self, clients: dict[str, list[Sample]], departed: list[tuple[str, float, float | None]]
+    ) -> tuple[Leave, ...]:
+        began_at, ended_at = self._whole.began_at, self._whole.ended_at
+        return tuple(
+            leave
+            for client, calls in clients.items()
+            for leave in gaps.leaves(client, calls, departed, self._addresses, began_at, ended_at)
         )
 
     def _clock_s(self, clients: Iterable[Sequence[Call]]) -> float:

@@ -1,4 +1,4 @@
-"""When each pod was a ready endpoint of a Service, folded from the slices that the watch showed.
+"""When each pod was a ready endpoint of a Service, or a serving one, folded from the slices that the watch showed.
 
 A Service that has pods or not has at least one slice; with the last one gone, the Service is, and its pods
 have not left on that account.
@@ -21,7 +21,7 @@ _DELETION_S = 2.0  # within which the slices of a deleted Service go
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One time in which a pod was ready.
+    """One time in which a pod was ready (or serving).
 
     From `ready_at` until `left_at` (None: until the end of the history).
     """
@@ -31,8 +31,11 @@ class Stay:
     left_at: float | None
 
 
-def stays(history: History, service: str) -> list[Stay]:
-    """Every stay of every pod among the endpoints of a Service, in order of its beginning."""
+def stays(history: History, service: str, *, is_serving: bool = False) -> list[Stay]:
+    """Every stay of every pod among the ready endpoints of a Service, in order of its beginning.
+
+    With `is_serving`: among the serving ones, which terminating pods still are.
+    """
     slices: dict[str, frozenset[str]] = {}
     ready_since: dict[str, float] = {}
     found: list[Stay] = []
@@ -40,7 +43,7 @@ def stays(history: History, service: str) -> list[Stay]:
         if not isinstance(record, SliceSeen) or record.service != service:
             continue
         if not record.is_deleted:
-            slices[record.name] = _ready_pods(record)
+            slices[record.name] = _pods(record, is_serving=is_serving)
         elif slices.pop(record.name, None) is not None and not slices:
             _reopen(found, ready_since, record.at)
             continue
@@ -108,9 +111,11 @@ class Addresses:
         return owners[max(0, index - 1)][1]
 
 
-def _ready_pods(seen: SliceSeen) -> frozenset[str]:
+def _pods(seen: SliceSeen, *, is_serving: bool) -> frozenset[str]:
     return frozenset(
-        endpoint.pod for endpoint in seen.endpoints if endpoint.pod is not None and endpoint.is_ready
+        endpoint.pod
+        for endpoint in seen.endpoints
+        if endpoint.pod is not None and (endpoint.is_serving if is_serving else endpoint.is_ready)
     )
 
 

@@ -78,6 +78,8 @@ class GapSummary:
 class VariantResult:
     """One variant. `tallies` has one row a client for each window, in the order of Analysis.windows.
 
+    `leaves` count from the end of being ready, `ends` from the end of serving.
+
     `lost` are samples whose numbers are missing from the logs; `clock_s` is how far the clients' clocks may
     be off the harness's.
     """
@@ -90,6 +92,7 @@ class VariantResult:
     lost: int
     bad_lines: int
     clock_s: float
+    ends: tuple[Leave, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -115,6 +118,11 @@ class VariantResult:
     def leave_gap(self) -> GapSummary:
         """All leave gaps."""
         return summarise([leave.gap_s for leave in self.leaves])
+
+    @property
+    def end_gap(self) -> GapSummary:
+        """All leave gaps, from the end of serving on."""
+        return summarise([leave.gap_s for leave in self.ends])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ __all__ = ["FAIL", "PASS", "UNKNOWN", "Outcome", "Verdict", "judge", "worst"]
 
 _Check = Callable[[Any, VariantResult, Analysis, str | None, str], Outcome]
 _CHECKS: dict[str, _Check] = {
+    "end_gap": gaps.check,
     "errors": errors.check,
     "join_gap": gaps.check,
     "leave_gap": gaps.check,

@@ -8,6 +8,12 @@ from harness.analysis import Analysis, GapSummary, Leave, VariantResult
 from harness.checks.verdict import FAIL, PASS, UNKNOWN, Outcome, because, combine, seconds
 from harness.scenario import Bound, Gap
 
+_EVENTS = {
+    "join_gap": "no pod became ready",
+    "leave_gap": "no pod that this variant called left",
+    "end_gap": "no pod that this variant called ceased to serve",
+}
+
 
 def check(
     rule: Gap,
@@ -20,18 +26,20 @@ def check(
 
     Unknown where nothing joined or left, and where a gap is nearer to its bound than the clocks can tell.
     """
-    gap = variant.join_gap if rule.kind == "join_gap" else variant.leave_gap
+    gap = {"join_gap": variant.join_gap, "leave_gap": variant.leave_gap, "end_gap": variant.end_gap}[
+        rule.kind
+    ]
     if gap.count == 0:
-        event = "no pod became ready" if rule.kind == "join_gap" else "no pod that this variant called left"
-        return Outcome(UNKNOWN, f"{event} while the load ran: there is no gap to measure")
+        return Outcome(UNKNOWN, f"{_EVENTS[rule.kind]} while the load ran: there is no gap to measure")
     outcomes = [*_missed(rule, gap), *_lengths(rule, gap, variant, backend)]
     if rule.calls_after is not None:
-        outcomes.append(_calls_after(rule.calls_after, variant.leaves, backend))
+        leaves = variant.leaves if rule.kind == "leave_gap" else variant.ends
+        outcomes.append(_calls_after(rule.calls_after, leaves, backend))
     return combine(outcomes) if outcomes else Outcome(PASS, f"{_told(gap)}; any number may be missed")
 
 
 def _missed(rule: Gap, gap: GapSummary) -> Iterable[Outcome]:
-    if rule.kind == "leave_gap":
+    if rule.kind != "join_gap":
         return
     if rule.is_every_one_missed:
         verdict = PASS if gap.missed == gap.count else FAIL

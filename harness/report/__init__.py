@@ -14,9 +14,18 @@ from harness.errors import HistoryError
 from harness.history import History, from_lines, to_lines
 from harness.report.document import Document, build
 from harness.report.judged import Judged, judge_history
-from harness.report.text import comparison_table, failures, scenario_table
+from harness.report.text import comparison_table, failures, scenario_table, spread_table
 
-__all__ = ["Folder", "Judged", "build", "comparison_table", "failures", "judge_history", "scenario_table"]
+__all__ = [
+    "Folder",
+    "Judged",
+    "build",
+    "comparison_table",
+    "failures",
+    "judge_history",
+    "scenario_table",
+    "spread_table",
+]
 
 HISTORY, REPORT = "history.jsonl", "report.json"
 

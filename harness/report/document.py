@@ -13,6 +13,7 @@ from harness.analysis import GapSummary, Leave, Tally, VariantResult, Window, me
 from harness.checks import Verdict
 from harness.history import StepDone
 from harness.report.judged import Judged
+from harness.report.spread import Row, spreads
 
 SCHEMA = 1
 Document = dict[str, Any]
@@ -34,6 +35,22 @@ def build(
         "kubernetes": kubernetes,
         "failure": failure,
         "scenarios": [_scenario(result) for result in results],
+        "spread": [_spread(row) for row in spreads(results)],
+    }
+
+
+def _spread(row: Row) -> Document:
+    return {
+        "scenario": row.scenario,
+        "variant": row.variant,
+        "runs": row.runs,
+        "met": row.met,
+        **{
+            name: None
+            if found is None
+            else {"min": _round(found.least), "median": _round(found.median), "max": _round(found.most)}
+            for name, found in row.measures
+        },
     }
 
 
@@ -85,7 +102,8 @@ def _variant(found: VariantResult, windows: Sequence[Window], result: Judged) ->
         "codes": _codes(found.whole),
         "pods": merge_pods(found.whole),
         "join_gap_s": _gap(found.join_gap),
-        "leave_gap_s": _leave_gap(found),
+        "leave_gap_s": _leave_gap(found.leave_gap, found.leaves),
+        "end_gap_s": _leave_gap(found.end_gap, found.ends),
         "silence_s": _round(found.silence_s),
         "lost_samples": found.lost,
         "bad_lines": found.bad_lines,
@@ -127,10 +145,9 @@ def _gap(gap: GapSummary) -> Document:
     }
 
 
-def _leave_gap(found: VariantResult) -> Document:
-    leaves: Sequence[Leave] = found.leaves
+def _leave_gap(gap: GapSummary, leaves: Sequence[Leave]) -> Document:
     return {
-        **_gap(found.leave_gap),
+        **_gap(gap),
         "calls_after": sum(leave.calls_after for leave in leaves),
         "errors_after": sum(leave.errors_after for leave in leaves),
     }

@@ -18,6 +18,7 @@ from harness.analysis import GapSummary, VariantResult, merge_pods
 from harness.analysis.results import summarise
 from harness.checks import FAIL, PASS, UNKNOWN, Verdict
 from harness.report.judged import Judged
+from harness.report.spread import Spread, spreads
 
 _MARKS = {PASS: "[green]pass[/]", FAIL: "[red]FAIL[/]", UNKNOWN: "[yellow]unknown[/]"}
 _MOST_PODS = 8
@@ -64,6 +65,35 @@ def comparison_table(results: Sequence[Judged], *, width: int, is_coloured: bool
             f"{met} of {len(verdicts)}",
         )
     return _render([table], width, is_coloured=is_coloured)
+
+
+def spread_table(results: Sequence[Judged], *, width: int, is_coloured: bool) -> str:
+    """How much the runs of repeated scenarios differ, one row a variant; empty where none was repeated."""
+    rows = spreads(results)
+    if not rows:
+        return ""
+    shown = ("errors", "join_gap_p95_s", "leave_gap_max_s", "end_gap_max_s", "silence_s")
+    table = _table(
+        "min / median / max over runs",
+        "met",
+        "errors",
+        "join gap p95",
+        "leave gap max",
+        "end gap max",
+        "silence",
+    )
+    for row in rows:
+        measures = dict(row.measures)
+        cells = [_spread(measures.get(name), is_time=name.endswith("_s")) for name in shown]
+        table.add_row(escape(f"{row.scenario}: {row.label}"), f"{row.met} of {row.runs}", *cells)
+    return _render([table], width, is_coloured=is_coloured)
+
+
+def _spread(found: Spread | None, *, is_time: bool) -> str:
+    if found is None:
+        return "-"
+    values = (found.least, found.median, found.most)
+    return " / ".join(_seconds(value) if is_time else f"{value:g}" for value in values)
 
 
 def failures(result: Judged) -> str:

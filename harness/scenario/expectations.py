@@ -70,6 +70,8 @@ class Errors:
 class Gap:
     """Bounds in seconds on the gaps of all clients together.
 
+    `kind`: join_gap, leave_gap (from the end of being ready) or end_gap (from the end of serving).
+
     `missed`: join gaps never closed; None = as many as there were.
 
     `calls_after`: calls that a client still sent to a pod that had left, in all.
@@ -125,7 +127,7 @@ def read(value: Value, number: int, variants: tuple[str, ...], phases: tuple[str
     found = []
     for kind in kinds:
         body = mapping.need(kind, "…")
-        if kind in ("join_gap", "leave_gap") and chosen is not None:
+        if kind in ("end_gap", "join_gap", "leave_gap") and chosen is not None:
             raise body.refuse(
                 "a gap belongs to the whole run, not to a phase",
                 ["take `phase` away, or give it an entry of its own"],
@@ -218,10 +220,10 @@ def _join_gap(body: Value) -> Gap:
     return rule
 
 
-def _leave_gap(body: Value) -> Gap:
+def _leave_gap(body: Value, kind: str = "leave_gap") -> Gap:
     mapping = body.mapping().only(["p50", "p95", "max", "calls_after"], what="field")
     rule = Gap(
-        kind="leave_gap",
+        kind=kind,
         p50=_bound(mapping, "p50", Value.duration_s),
         p95=_bound(mapping, "p95", Value.duration_s),
         most=_bound(mapping, "max", Value.duration_s),
@@ -279,6 +281,7 @@ def _word(mapping: Mapping, key: str, known: tuple[str, ...], default: str) -> s
 
 
 _READERS: dict[str, Callable[[Value], RuleOf]] = {
+    "end_gap": lambda body: _leave_gap(body, "end_gap"),
     "errors": _errors,
     "join_gap": _join_gap,
     "leave_gap": _leave_gap,

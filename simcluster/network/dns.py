@@ -15,6 +15,7 @@ import errno
 import logging
 import random
 import socket
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import cast
 
@@ -103,7 +104,7 @@ class DnsServer:
             reply.add_ar(dnslib.EDNS0(udp_len=_LARGEST_DATAGRAM_BYTES))
         packed: bytes = reply.pack()
         if room is not None and len(packed) > room:
-            packed = reply.truncate().pack()
+            packed = _truncate(reply, room)
         return packed
 
     def _find_disturbance(self, name: str) -> tuple[str, Catalogue]:
@@ -190,6 +191,24 @@ def _room_of(request: dnslib.DNSRecord, limit_bytes: int | None) -> int | None:
         return None
     offered: list[int] = [record.rclass for record in request.ar if record.rtype == dnslib.QTYPE.OPT]
     return min(_LARGEST_DATAGRAM_BYTES, max([limit_bytes, *offered]))
+
+
+def _truncate(reply: dnslib.DNSRecord, room: int) -> bytes:
+    """As many answers as fit, and the question, as CoreDNS has it.
+
+    c-ares takes a reply that does not repeat its question for a broken one, and does not ask again over TCP.
+    """
+    answers = list(reply.rr)
+    reply.header.tc = 1
+    reply.ar = [record for record in reply.ar if record.rtype == dnslib.QTYPE.OPT]
+
+    def pack(count: int) -> bytes:
+        reply.rr = answers[:count]
+        packed: bytes = reply.pack()
+        return packed
+
+    fitting = bisect_right(range(1, len(answers) + 1), room, key=lambda count: len(pack(count)))
+    return pack(fitting)
 
 
 def _as_rr(record: Record, name: object, ttl: int, share: int) -> dnslib.RR:

@@ -36,6 +36,12 @@ class Story:
         endpoints = tuple(Endpoint(pod, f"10.0.0.{pod}", True, True, False) for pod in pods)
         self.records.append(SliceSeen(BEGAN_AT + at, service, name, False, endpoints))
 
+    def terminating(self, at: float, pod: str, *others: str) -> None:
+        """The slice of the target's Service holds a pod that is to end and serves on, and other ready ones."""
+        going = Endpoint(pod, f"10.0.0.{pod}", False, True, True)
+        endpoints = (going, *(Endpoint(other, f"10.0.0.{other}", True, True, False) for other in others))
+        self.records.append(SliceSeen(BEGAN_AT + at, "greeter-clusterip", "one", False, endpoints))
+
     def slice_gone(self, at: float, *, service: str = "greeter-clusterip", name: str = "one") -> None:
         """A slice was deleted."""
         self.records.append(SliceSeen(BEGAN_AT + at, service, name, True, ()))

@@ -413,6 +413,41 @@ def test_leave_gaps(story: Any, rule: Gap, verdict: str) -> None:
     assert verdict == verdict_of(leaving(story, 0.1, 0.4), "leave_gap", rule).verdict
 
 
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        (Gap("end_gap", most=Bound(0.2), missed=None), PASS),
+        (Gap("end_gap", most=Bound(0.05), missed=None), FAIL),
+        (Gap("end_gap", calls_after=Bound(0), missed=None), FAIL),
+        (Gap("leave_gap", most=Bound(0.2), missed=None), FAIL),
+    ],
+)
+def test_end_gaps(story: Any, rule: Gap, verdict: str) -> None:
+    """A pod serves for 1 s when it is to end, and is called 0.1 s later: a long leave gap, a short end gap."""
+    told = story("pool")
+    told.ready(-1, "a", "b")
+    told.call(1, "b")
+    told.terminating(2, "b", "a")
+    told.ready(3, "a")
+    told.call(3.1, "b")
+    told.call(9, "a")
+
+    assert verdict == verdict_of(told, rule.kind, rule).verdict
+
+
+def test_no_pod_ceased_to_serve(story: Any) -> None:
+    """One that only left the ready ones has an open end, and no verdict."""
+    told = story("pool")
+    told.ready(-1, "a", "b")
+    told.call(1, "b")
+    told.terminating(2, "b", "a")
+
+    found = verdict_of(told, "end_gap", Gap("end_gap", most=Bound(1), missed=None))
+
+    assert found.verdict == UNKNOWN
+    assert found.evidence.startswith("no pod that this variant called ceased to serve")
+
+
 def test_no_pod_left(story: Any) -> None:
     """Without a departure there is no gap, and no verdict."""
     found = verdict_of(joining(story, 0.1), "leave_gap", Gap("leave_gap", most=Bound(1)))

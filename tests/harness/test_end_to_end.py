@@ -193,3 +193,18 @@ def test_an_image_that_is_not_there(project: Project) -> None:
     assert code == 1
     assert "other:dev" in output
     assert project.left_in_the_end() == []
+
+
+def test_a_run_that_is_repeated(project: Project) -> None:
+    """Both runs are in the report, and at the end stands how much they differ."""
+    project.scenario("night", LONG.replace("10m", "500ms"))
+
+    code, output = project.run("--k8s-repeat=2")
+
+    assert code == 0, output
+    report = project.report()
+    assert [scenario["name"] for scenario in report["scenarios"]] == ["night", "night"]
+    (row,) = report["spread"]
+    assert (row["variant"], row["runs"], row["met"]) == ("tcp", 2, 2)
+    assert row["errors"] == {"min": 0, "median": 0, "max": 0}
+    assert "min / median / max over runs" in output

@@ -33,6 +33,7 @@ OPTIONS = {
     "report": ("out", "out"),
     "variant": ("pool", ["pool"]),
     "context": ("mine", "mine"),
+    "repeat": ("3", "3"),
 }
 FLAGS = ("keep", "slow")
 
@@ -195,6 +196,8 @@ def test_variants_add_up(project: pytest.Pytester) -> None:
         ),
         (["--k8s-report="], "--k8s-report: a value is missing"),
         (["--k8s-variant="], "--k8s-variant: a value is missing"),
+        (["--k8s-repeat=0"], "--k8s-repeat 0: how often is a whole number from 1 up"),
+        (["--k8s-repeat=few"], "--k8s-repeat few: how often is a whole number from 1 up"),
     ],
 )
 def test_settings_that_can_not_be(project: pytest.Pytester, arguments: list[str], message: str) -> None:
@@ -346,6 +349,26 @@ def test_ids_are_file_names(project: pytest.Pytester) -> None:
     found = project.runpytest("--collect-only", "-q")
 
     found.stdout.fnmatch_lines(["test_scenarios.py::test_scenario[[]night[]]"])
+
+
+def test_runs_that_are_repeated(project: pytest.Pytester) -> None:
+    """Each is a test of its own, numbered; those of one scenario follow each other."""
+    project.makefile(".yaml", later=SCENARIO)
+
+    found = project.runpytest("--collect-only", "-q", "--k8s", "--k8s-backend=sim", "--k8s-repeat=2")
+
+    names = [line.split("[")[1].rstrip("]") for line in found.outlines if "::" in line]
+    assert names == ["later-1", "later-2", "night-1", "night-2"]
+
+
+def test_scenarios_of_another_cluster(project: pytest.Pytester) -> None:
+    """They come last, so that a cluster is made once for all that can share it."""
+    project.makefile(".yaml", early="cluster: {nodes: 2}\n" + SCENARIO, broken="nonsense: 1\n")
+
+    found = project.runpytest("--collect-only", "-q")
+
+    names = [line.split("[")[1].rstrip("]") for line in found.outlines if "::" in line]
+    assert names == ["broken", "night", "early"]
 
 
 def test_the_mark_without_the_fixture(project: pytest.Pytester) -> None:

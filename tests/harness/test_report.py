@@ -12,7 +12,15 @@ import pytest
 from harness.__main__ import main
 from harness.errors import HistoryError
 from harness.history import History
-from harness.report import Folder, build, comparison_table, failures, judge_history, scenario_table
+from harness.report import (
+    Folder,
+    build,
+    comparison_table,
+    failures,
+    judge_history,
+    scenario_table,
+    spread_table,
+)
 
 TEXT = """\
 about: A pod joins.
@@ -122,6 +130,42 @@ def test_report_json(told: History) -> None:
     assert {"check", "variant", "kind", "phase", "verdict", "evidence", "line"} == scenario["verdicts"][
         0
     ].keys()
+
+
+def test_runs_that_are_repeated(told: History, story: Any) -> None:
+    """For each variant, in how many runs all was met, and least, median and most of each number."""
+    worse = replace(told, records=(*told.records, *failed_calls(story, 3)))
+    broken = replace(told, failure="no more", ended_at=None)
+    runs = [judge_history(each) for each in (told, worse, told, broken)]
+
+    found = build(runs, backend="sim", reason="asked for", kubernetes="v1.36")["spread"]
+
+    pool, headless = found
+    assert (pool["scenario"], pool["variant"], pool["runs"], pool["met"]) == ("story", "pool", 4, 2)
+    assert pool["errors"] == {"min": 0, "median": 0, "max": 3}
+    assert pool["join_gap_p95_s"]["max"] == pytest.approx(pool["join_gap_p95_s"]["min"])
+    assert pool["end_gap_max_s"] is None
+    assert (headless["met"], headless["join_gap_missed"]["min"]) == (0, 1)
+    table = spread_table(runs, width=160, is_coloured=False)
+    row = next(line for line in table.splitlines() if line.startswith("story: pool"))
+    assert row.split()[2:10] == ["2", "of", "4", "0", "/", "0", "/", "3"]
+
+
+def test_runs_that_are_not(told: History) -> None:
+    """One run of each scenario has no spread, and no table of it."""
+    run = judge_history(told)
+
+    assert build([run], backend="sim", reason="", kubernetes=None)["spread"] == []
+    assert spread_table([run], width=160, is_coloured=False) == ""
+
+
+def failed_calls(story: Any, count: int) -> tuple[Any, ...]:
+    made = story("pool")
+    made.skip_numbers(30, client="one")
+    for index in range(count):
+        made.call(9 + index / 10, None, code="UNAVAILABLE", client="one")
+    records: tuple[Any, ...] = made.history().records
+    return records
 
 
 def test_a_saved_run_is_judged_alike(told: History, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ expect:
   - variant: pool
     join_gap: {p95: 1s, max: {sim: 0.25s, kind: 1.5s, why: probes}, missed: 0}
     leave_gap: {p50: 10ms, calls_after: 2}
+    end_gap: {max: 250ms}
     shares: {policy: matches, weights: [30%, 0.7]}
   - variant: clusterip
     join_gap: {missed: all}
@@ -277,13 +278,13 @@ def swap(old: str, new: str) -> str:
         (
             swap("errors: 0", "eror: 0"),
             's.yaml:7: expectation 1: unknown expectation "eror"\n'
-            "  known expectations: errors, join_gap, leave_gap, shares, silence\n"
+            "  known expectations: end_gap, errors, join_gap, leave_gap, shares, silence\n"
             '  did you mean "errors"?',
         ),
         (
             swap("    errors: 0\n", ""),
             "s.yaml:6: expectation 1: nothing is expected\n"
-            "  known expectations: errors, join_gap, leave_gap, shares, silence",
+            "  known expectations: end_gap, errors, join_gap, leave_gap, shares, silence",
         ),
         (
             swap("errors: 0", "errors: {}"),

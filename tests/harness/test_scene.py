@@ -84,6 +84,28 @@ def test_a_condition_that_comes_true(scene: Scene) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("of_calls", "looks"), [(False, 2), (True, 4)])
+def test_a_condition_that_calls_do_not_change(scene: Scene, of_calls: bool, looks: int) -> None:
+    """It is looked at again when the cluster changes, and not for each of many calls; others are looked at for all."""
+    seen = []
+
+    async def play() -> None:
+        def is_met() -> bool:
+            seen.append(len(scene.records))
+            return "c" in scene.pods
+
+        waiting = asyncio.create_task(scene.until(is_met, 5, str, of_calls=of_calls))
+        for number in range(2):
+            await asyncio.sleep(0)
+            scene.take_sample("client", Sample("pool", number, 5.0, 0.1, "OK", "a", None), 6.0)
+        await asyncio.sleep(0)
+        scene.take_pod(pod("c"))
+        await waiting
+
+    asyncio.run(play())
+    assert len(seen) == looks
+
+
 def test_a_condition_that_does_not(scene: Scene) -> None:
     """After the time the error says what was waited for, and for how long."""
     with pytest.raises(StepError, match=r"^no c \(waited 0\.01 s\)$"):

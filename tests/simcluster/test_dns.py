@@ -144,6 +144,9 @@ def test_answer_too_long_for_a_datagram(make_context: Any) -> None:
 
     plain, tcp, edns = asyncio.run(scenario())
     assert plain.header.tc == 1
+    assert str(plain.q.qname).rstrip(".") == NAME.rstrip(".")
+    assert 0 < len(plain.rr) < 60
+    assert len(plain.pack()) <= 512
     assert (tcp.header.tc, len(tcp.rr)) == (0, 60)
     assert (edns.header.tc, len(edns.rr)) == (0, 60)
 
