@@ -66,7 +66,7 @@ class Rules:
     `generation`: it has one, which counts changes of its spec if it is `counted`.
     `unconditional`: a PUT without resourceVersion is taken.
     `prepare(new, old, around)` fills in, `find_faults(new, old)` refuses; `old` is None on creation.
-    `prepare_status` fills in on a write to /status. `release` gives back what `prepare` took.
+    `find_status_faults(new)` refuses what is written to /status. `release` gives back what `prepare` took.
     """
 
     generation: bool = False
@@ -74,6 +74,7 @@ class Rules:
     unconditional: bool = True
     prepare: Callable[[Object, Object | None, Surroundings], None] = _leave
     find_faults: Callable[[Object, Object | None], list[Cause]] = _accept
+    find_status_faults: Callable[[Object], list[Cause]] | None = None
     release: Callable[[Object, Surroundings], None] | None = None
     metadata_from_status: frozenset[str] = field(default=frozenset({"labels", "annotations", "finalizers"}))
 
@@ -104,7 +105,12 @@ RULES: dict[str, Rules] = {
     "podtemplates": _COUNTED,
     "deviceclasses.resource.k8s.io": _COUNTED,
     "resourceslices.resource.k8s.io": _COUNTED,
-    "ingresses.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_ingress_faults),
+    "ingresses.networking.k8s.io": Rules(
+        generation=True,
+        prepare=traffic_rules.prepare_ingress,
+        find_faults=traffic_rules.find_ingress_faults,
+        find_status_faults=traffic_rules.find_ingress_status_faults,
+    ),
     "ingressclasses.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_class_faults),
     "networkpolicies.networking.k8s.io": Rules(generation=True, find_faults=traffic_rules.find_policy_faults),
     "poddisruptionbudgets.policy": Rules(

@@ -27,7 +27,7 @@ from simcluster.errors import (
     Unreadable,
 )
 from simcluster.patches import PatchType, apply_patch, misread
-from simcluster.registry import deletion, eviction, identity, pod_parts, services
+from simcluster.registry import deletion, eviction, identity, pod_parts, services, subresources
 from simcluster.registry.admission import check_deletion, check_namespace
 from simcluster.registry.event_views import EventViewStore
 from simcluster.registry.instants import format_time
@@ -389,7 +389,7 @@ class Registry:
         if subresource is None:
             found += rules_of(kind.name).find_faults(new, old)
         elif old is not None:
-            found += pod_parts.find_faults(new, old, subresource)
+            found += subresources.find_faults(kind.name, new, old, subresource)
         if found:
             raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
 

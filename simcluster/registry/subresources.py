@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from simcluster.errors import Conflict
+from simcluster.errors import Cause, Conflict
+from simcluster.registry import pod_parts
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
-from simcluster.registry.pod_parts import PARTS
 
 Object = dict[str, Any]
+
+
+def find_faults(resource: str, new: Object, old: Object, subresource: str) -> list[Cause]:
+    """Return what is wrong with what a writer of a subresource makes of an object."""
+    if subresource == "status":
+        find = rules_of(resource).find_status_faults
+        return [] if find is None else find(new)
+    return pod_parts.find_faults(new, old, subresource)
 
 
 def combine(resource: str, old: Object, given: Object, subresource: str | None) -> Object:
@@ -23,7 +31,7 @@ def combine(resource: str, old: Object, given: Object, subresource: str | None) 
             "metadata": _metadata_by_status(resource, old, given),
             "status": given.get("status", {}),
         }
-    if subresource in PARTS:
+    if subresource in pod_parts.PARTS:
         return {**old, "spec": given["spec"], "metadata": dict(old["metadata"])}
     if subresource == "finalize":
         return {**old, "spec": given.get("spec", {}), "metadata": dict(old["metadata"])}

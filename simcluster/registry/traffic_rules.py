@@ -6,12 +6,13 @@ Source: kubernetes pkg/apis/networking/validation/validation.go and pkg/apis/dis
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, Protocol
 
 from simcluster.errors import Cause, duplicate, forbidden, invalid, required, unsupported
 from simcluster.labels import complain_subdomain
 from simcluster.registry import checks
 from simcluster.registry.naming import complain_label
+from simcluster.store import Store
 
 Object = dict[str, Any]
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
@@ -25,10 +26,47 @@ _WILDCARD = (
 _FAMILIES = ("FQDN", "IPv4", "IPv6")
 
 
-def find_ingress_faults(ingress: Object, _old: Object | None) -> list[Cause]:
+_NO_ADDRESS = "must be a DNS name, not an IP address"
+_CLASS = "kubernetes.io/ingress.class"
+_IS_DEFAULT = "ingressclass.kubernetes.io/is-default-class"
+_CLASSES = "ingressclasses.networking.k8s.io"
+
+
+class _Around(Protocol):
+    @property
+    def store(self) -> Store: ...
+
+
+def prepare_ingress(ingress: Object, old: Object | None, around: _Around) -> None:
+    """Give a new Ingress without a class the default one, the newest if there are several.
+
+    Source: kubernetes plugin/pkg/admission/network/defaultingressclass.
+    """
+    if old is not None or "ingressClassName" in ingress["spec"] or _CLASS in _annotations_of(ingress):
+        return
+    records = around.store.list(_CLASSES, None)
+    known = [
+        each.object["metadata"] for each in records if _annotations_of(each.object).get(_IS_DEFAULT) == "true"
+    ]
+    newest = max((each["creationTimestamp"] for each in known), default="")
+    names = [each["name"] for each in known if each["creationTimestamp"] == newest]
+    if names:
+        ingress["spec"]["ingressClassName"] = min(names)
+
+
+def _annotations_of(obj: Object) -> dict[str, str]:
+    annotations: dict[str, str] = obj["metadata"].get("annotations", {})
+    return annotations
+
+
+def find_ingress_faults(ingress: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with an Ingress."""
     spec = ingress["spec"]
     found: list[Cause] = []
+    said, named = _annotations_of(ingress).get(_CLASS), spec.get("ingressClassName")
+    if old is None and said is not None and named is not None and said != named:
+        text = "must match `ingressClassName` when both are specified"
+        found.append(invalid(f"annotations.{_CLASS}", said, text))
     if not spec.get("rules") and "defaultBackend" not in spec:
         found.append(invalid("spec", None, "either `defaultBackend` or `rules` must be specified"))
     if "defaultBackend" in spec:
@@ -46,6 +84,22 @@ def find_ingress_faults(ingress: Object, _old: Object | None) -> list[Cause]:
     return found + (checks.apply_rule(complain_subdomain, name, "spec.ingressClassName") if name else [])
 
 
+def find_ingress_status_faults(ingress: Object) -> list[Cause]:
+    """Return what is wrong with the status of an Ingress: addresses that are none, names that are addresses."""
+    found: list[Cause] = []
+    given = ingress["status"].get("loadBalancer", {}).get("ingress", ())
+    for index, each in enumerate(given):
+        at = f"status.loadBalancer.ingress[{index}]"
+        if each.get("ip"):
+            found += checks.find_address_fault(each["ip"], f"{at}.ip")
+        host = each.get("hostname", "")
+        if checks.read_address(host) is not None:
+            found.append(invalid(f"{at}.hostname", host, _NO_ADDRESS))
+        elif host:
+            found += checks.apply_rule(complain_subdomain, host, f"{at}.hostname")
+    return found
+
+
 def _complain_wildcard(host: str) -> list[str]:
     return [] if host.startswith("*.") and not complain_subdomain(host[2:]) else [_WILDCARD]
 
@@ -54,7 +108,7 @@ def _find_host_faults(host: str, at: str) -> list[Cause]:
     if not host:
         return []
     if checks.read_address(host) is not None:
-        return [invalid(at, host, "must be a DNS name, not an IP address")]
+        return [invalid(at, host, _NO_ADDRESS)]
     return checks.apply_rule(_complain_wildcard if "*" in host else complain_subdomain, host, at)
 
 
