@@ -32,6 +32,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         "_begin",
         "_deadline",
         "_hedge",
+        "_is_cancelled",
         "_is_patient",
         "_member",
         "_metadata",
@@ -60,6 +61,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         self._member = member
         self._attempt: Any = begin(member, timeout)
         self._hedge = hedge
+        self._is_cancelled = False  # By the caller.
         self._race: asyncio.Task[Any] | None = None
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -126,12 +128,20 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     async def _settled(self) -> Any:
+        """The last attempt, once there is to be no other. Cancelling who asks leaves the call alone, as in gRPC."""
+        if self._hedge is None:
+            await self._attempt.code()
+            if self._attempt.cancelled():
+                return self._attempt
         try:
             await self._settle()
         except NoMemberError as error:
             return FailedCall(error)
         except grpc.aio.AioRpcError:
             return self._attempt
+        except asyncio.CancelledError:
+            if self._race is None or not self._is_cancelled:
+                raise
         return self._attempt
 
     async def code(self) -> grpc.StatusCode:
@@ -164,6 +174,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
 
     def cancel(self) -> bool:
         """Cancel the attempt under way."""
+        self._is_cancelled = True
         if self._race is not None:
             self._race.cancel()
         return bool(self._attempt.cancel())

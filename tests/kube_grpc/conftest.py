@@ -34,6 +34,8 @@ from kube_grpc.errors import DiscoveryError
 from kube_grpc.slices import SliceReader
 from kube_grpc.watch import Pace, Watch
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside it that tests share
+
 WAIT_S = 30.0
 PORT = 50051
 ECHO_PROGRAM = Path(__file__).with_name("echo_program.py")
