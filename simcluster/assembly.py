@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcluster import schema
-from simcluster.apiserver.bootstrap import create_bootstrap_objects, publish
+from simcluster.apiserver.bootstrap import create_bootstrap_objects, create_default_class, publish
 from simcluster.apiserver.server import ApiServer, serve, write_admin_kubeconfig
 from simcluster.faults.door import Door
 from simcluster.faults.remote import OWNER_KUBECONFIG
@@ -192,6 +192,7 @@ async def start(settings: Settings, clock: Callable[[], float] = time.time) -> C
     catalogue = schema.load(settings.version)
     registry = Registry(catalogue, clock=clock, chance=chance("names"), addresses=network.service_addresses)
     create_bootstrap_objects(registry.acting_as("kube-apiserver"))
+    create_default_class(registry)
     server = await serve(registry, port=settings.port, chance=chance("watches"), entrance=entrance)
     publish(registry, *server.published)
     nodes = list(_describe_nodes(settings, network, catalogue.version["gitVersion"]))

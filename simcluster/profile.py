@@ -66,6 +66,8 @@ class Profile:
     schedule_backoff_max_s: float
     # A pod that fitted nowhere is looked at again, whatever happened (podMaxInUnschedulablePodsDuration).
     unschedulable_flush_s: float
+    # A claim's provisioner was asked -> its volume is there; the same to delete it. Measured: 3 (a helper pod).
+    provision_s: float
 
     # --- Kubelet
     # Bound -> first container running. Measured: pod object -> Running 0.513, less schedule_s.
@@ -107,6 +109,11 @@ class Profile:
     # A ConfigMap, Secret or pod changed -> its volumes follow, at most (syncFrequency, a pod's full sync).
     volume_sync_s: float
 
+    # A volume could not be mounted -> the next try; doubles (exponentialbackoff of pkg/util/goroutinemap).
+    mount_backoff_s: float
+    # Longest such wait (the same).
+    mount_backoff_max_s: float
+
     # --- Network
     # Slice changed -> connections follow it.
     proxy_sync_s: float
@@ -143,6 +150,7 @@ FAST = Profile(
     schedule_backoff_s=0.05,
     schedule_backoff_max_s=1.0,
     unschedulable_flush_s=300.0,
+    provision_s=0.0,
     pod_start_s=0.0,
     first_probe_s=0.0,
     status_update_s=0.0,
@@ -161,6 +169,8 @@ FAST = Profile(
     node_eviction_s=0.1,
     orphan_quarantine_s=0.5,
     volume_sync_s=0.0,
+    mount_backoff_s=0.1,
+    mount_backoff_max_s=2.0,
     proxy_sync_s=0.0,
     proxy_min_interval_s=0.0,
     dns_sync_s=0.0,
@@ -191,6 +201,7 @@ FAITHFUL = Profile(
     schedule_backoff_s=1.0,
     schedule_backoff_max_s=10.0,
     unschedulable_flush_s=300.0,
+    provision_s=3.0,
     pod_start_s=0.490,
     first_probe_s=0.0,
     status_update_s=0.004,
@@ -209,6 +220,8 @@ FAITHFUL = Profile(
     node_eviction_s=10.0,
     orphan_quarantine_s=40.0,
     volume_sync_s=60.0,
+    mount_backoff_s=0.5,
+    mount_backoff_max_s=122.0,
     proxy_sync_s=0.010,
     proxy_min_interval_s=1.0,
     dns_sync_s=0.005,

@@ -30,6 +30,7 @@ from simcluster.kubelet.images import Images
 from simcluster.kubelet.kubelet import Kubelet
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.driver import Network
+from simcluster.node_files import NODES, NodeFiles
 
 if TYPE_CHECKING:
     from simcluster.assembly import Ground
@@ -45,6 +46,7 @@ class Workings:
     _informers: Informers
     _admin: AdminServer
     _controllers: Controllers
+    _files: NodeFiles
     _zygote: asyncio.Task[None] = field(repr=False)
 
     async def stop(self) -> None:
@@ -56,12 +58,16 @@ class Workings:
         await asyncio.gather(self._zygote, return_exceptions=True)
         await self._controllers.close()
         self._informers.close()
+        self._files.clear()
 
 
 async def start(ground: Ground) -> Workings:
     """Start all of it over a cluster that answers."""
     settings, server, network, chance = ground.settings, ground.server, ground.network, ground.chance
     race = Race()
+    files = NodeFiles(settings.directory / NODES)
+    # In a folder that the user named, an earlier cluster that was killed may have left some.
+    files.clear()
     of_kubelets = server.registry.acting_as("kubelet")
     informers = Informers(of_kubelets)
     call_later = asyncio.get_running_loop().call_later
@@ -82,9 +88,9 @@ async def start(ground: Ground) -> Workings:
     managed = controllers.start(
         server.registry.acting_as("kube-controller-manager"), settings.profile, rng=chance("controllers"),
         clock=ground.clock, ca_certificate=server.authority.certificate.decode(), slice_size=settings.slice_size,
-        race=race,
+        race=race, files=files,
     )  # fmt: skip
-    return Workings(spawner, fleet, network, informers, admin, managed, zygote)
+    return Workings(spawner, fleet, network, informers, admin, managed, files, zygote)
 
 
 def _make_fleet(ground: Ground, context: Context, spawner: Spawner) -> Fleet:

@@ -1,10 +1,11 @@
-"""The objects that a new cluster has before anybody did anything: namespaces, roles, the `kubernetes` Service.
+"""The objects that a new cluster has before anybody did anything: namespaces, classes, roles, the `kubernetes` Service.
 
 The rule it keeps: they are made through the registry like any other, and only where they are missing.
 """
 
 from __future__ import annotations
 
+import copy
 from importlib import resources as package_files
 from typing import Any
 
@@ -13,6 +14,7 @@ import orjson
 from simcluster.errors import AlreadyExists
 from simcluster.registry import Registry
 from simcluster.registry.priorities import CLASSES
+from simcluster.registry.volumes import CLASSES as STORAGE_CLASSES
 
 Object = dict[str, Any]
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -33,6 +35,15 @@ _PRIORITIES = {
 }
 
 
+# As a kind cluster has it.
+_STORAGE = {
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "rancher.io/local-path",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
+
+
 def create_bootstrap_objects(registry: Registry) -> None:
     """Create namespaces, priority classes, cluster roles and their bindings."""
     for name in NAMESPACES:
@@ -40,6 +51,11 @@ def create_bootstrap_objects(registry: Registry) -> None:
     for name, (value, text) in _PRIORITIES.items():
         _create(registry, CLASSES, None, {"metadata": {"name": name}, "value": value, "description": text})
     _create_roles(registry)
+
+
+def create_default_class(registry: Registry) -> None:
+    """Create the StorageClass that a kind cluster has; no part of an API server."""
+    _create(registry, STORAGE_CLASSES, None, copy.deepcopy(_STORAGE))
 
 
 def _create_roles(registry: Registry) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simcluster.controllers.aggregation import ClusterRoles
+from simcluster.controllers.claim_users import ClaimUsers
 from simcluster.controllers.daemonset import DaemonSets
 from simcluster.controllers.deployment import Deployments
 from simcluster.controllers.disruption import Disruptions
@@ -32,9 +33,11 @@ from simcluster.controllers.replicaset import CONTROLLERS, ReplicaSets
 from simcluster.controllers.scheduler import Scheduler
 from simcluster.controllers.serviceaccount import ServiceAccounts
 from simcluster.controllers.statefulset import StatefulSets
+from simcluster.controllers.storage import Storage
 from simcluster.controllers.taint_eviction import TaintEviction
 from simcluster.controllers.ttl import FinishedJobs
 from simcluster.faults.race import Race
+from simcluster.node_files import NodeFiles
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 from simcluster.registry.event_views import VIEW
@@ -77,11 +80,13 @@ def start(
     ca_certificate: str,
     slice_size: int = 2,
     race: Race | None = None,
+    files: NodeFiles | None = None,
 ) -> Controllers:
     """Start all controllers in the running event loop.
 
     `clock` gives seconds since the epoch; `ca_certificate` is PEM text, for every namespace's
     `kube-root-ca.crt`; `slice_size` is the most endpoints that an EndpointSlice gets. ValueError if it is 0.
+    `files` are the nodes', for the volumes that are made there.
     """
     informers = Informers(registry)
     call_later = asyncio.get_running_loop().call_later
@@ -96,6 +101,7 @@ def start(
     pods_by_node = PodsByNode(informers)
     lifecycle = NodeLifecycle(context, pods_by_node)
     jobs = Jobs(context)
+    users = ClaimUsers(informers)
     loops: list[ControlLoop[Any]] = [
         # First: until it has seen a node ready, nothing is scheduled there.
         lifecycle.loop,
@@ -111,7 +117,8 @@ def start(
         legacy.loop,
         MirroredEndpoints(context).loop,
         Disruptions(context).loop,
-        Scheduler(context).loop,
+        Storage(context, users, files).loop,
+        Scheduler(context, users).loop,
         TaintEviction(context, pods_by_node).loop,
         PodCollector(context, pods_by_node).loop,
         ServiceAccounts(context, ca_certificate=ca_certificate).loop,

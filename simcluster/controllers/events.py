@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from simcluster.errors import NotFound, StatusError
+from simcluster.errors import AlreadyExists, NotFound, StatusError
 from simcluster.registry import Registry, format_time
 from simcluster.store import Object
 
@@ -26,6 +26,7 @@ _BURST = 25.0
 _REFILL_PER_S = 1 / 300
 
 _REMEMBERED = 4096
+_NAMES = 8
 
 EventKind: TypeAlias = Literal["Normal", "Warning"]
 _Key = tuple[str, ...]
@@ -130,8 +131,19 @@ class Recorder:
             "reportingComponent": self._source["component"],
             "reportingInstance": self._source.get("host", ""),
         }
-        created = self._registry.create("events", namespace, event)
+        created = self._put(namespace, event)
         _remember(self._written, key, (namespace, created["metadata"]["name"]))
+
+    def _put(self, namespace: str, event: dict[str, Any]) -> Object:
+        """Create an event under a name that no other recorder has taken in this instant."""
+        for _ in range(_NAMES):
+            try:
+                return self._registry.create("events", namespace, event)
+            except AlreadyExists:
+                self._stamp += 1
+                name = f"{event['involvedObject']['name']}.{self._stamp:x}"
+                event["metadata"] = {"name": name, "namespace": namespace}
+        return self._registry.create("events", namespace, event)
 
 
 def _reference(about: Object, field_path: str | None) -> dict[str, Any]:

@@ -8,22 +8,28 @@ nowhere says so in its condition and an event, and is looked at again when somet
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from simcluster.controllers import pods
+from simcluster.controllers.claim_users import ClaimUsers, claims_of
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.metadata import Name, is_deleting, labels_of, matches_selector, name_of, uid_of
 from simcluster.controllers.nominations import Nominations
 from simcluster.controllers.ownership import controller_of
 from simcluster.controllers.scheduling.accounts import Accounts, Held, NodeAccount
 from simcluster.controllers.scheduling.asks import Ask, AskReader, Requirements
-from simcluster.controllers.scheduling.choice import Choice, Chooser
+from simcluster.controllers.scheduling.choice import NO_NODES, Choice, Chooser
 from simcluster.controllers.scheduling.preemption import Preemption, find_victims
 from simcluster.controllers.scheduling_queue import SchedulingQueue
-from simcluster.controllers.scheduling_status import nominated_of, refuse, show_disruption
+from simcluster.controllers.scheduling_status import nominate, nominated_of, refuse, show_disruption
 from simcluster.errors import StatusError
 from simcluster.selectors import Requirement, from_label_selector
 from simcluster.store import Object
+
+if TYPE_CHECKING:
+    from simcluster.controllers.scheduling.volumes import VolumeAsk
+    from simcluster.controllers.volume_scheduling import VolumeScheduling
 
 _log = logging.getLogger(__name__)
 _NAME = "default-scheduler"
@@ -40,9 +46,11 @@ _OWNERS = {
 class Scheduler:
     """Gives pods their nodes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, users: ClaimUsers) -> None:
         self._context = context
         self._registry = context.registry.acting_as("kube-scheduler")
+        self._users = users
+        self._volumes: VolumeScheduling | None = None
         self._pods = context.informers.of("pods")
         self._recorder = context.recorder(_NAME)
         self._reader = AskReader()
@@ -57,6 +65,8 @@ class Scheduler:
         context.informers.of("namespaces").handle(self._on_namespace)
         context.informers.of("nodes").handle(self._on_node)
         self._pods.handle(self._on_pod)
+        context.informers.of("persistentvolumeclaims").handle(self._on_claim)
+        context.informers.of("persistentvolumes").handle(self._on_volume)
 
     def sync(self, key: Name) -> None:
         """Schedule the pod whose turn it is; a pod's own key says that it waits from now on."""
@@ -85,11 +95,19 @@ class Scheduler:
 
     def _place(self, pod: Object, ask: Ask) -> None:
         """Bind one pod, or say why it cannot be."""
+        volumes = self._read_volumes(pod)
+        if isinstance(volumes, str):
+            self._refuse_claims(pod, volumes)
+            return
         with self._nominations.without(uid_of(pod), ask.priority):
-            choice = self._chooser.choose(ask, self._context.rng, self._select_alike(pod))
+            check = None if volumes is None else volumes.refuse
+            choice = self._chooser.choose(ask, self._context.rng, self._select_alike(pod), check)
             if choice.node is None:
                 self._refuse(pod, ask, choice)
                 return
+        if volumes is not None and volumes.waiting:
+            self._wait_for_volumes(pod, ask, volumes, choice.node)
+            return
         namespace, name = name_of(pod)
         self._registry.bind(namespace, name, choice.node)
         message = f"Successfully assigned {namespace}/{name} to {choice.node}"
@@ -114,6 +132,53 @@ class Scheduler:
         if owner["kind"] == "ReplicationController":
             selector = {"matchLabels": selector}
         return found + from_label_selector(selector)
+
+    # --- Volumes
+
+    def _read_volumes(self, pod: Object) -> VolumeAsk | str | None:
+        """What the pod's claims ask for, or why they keep it waiting; None if it has none."""
+        if not pod["spec"].get("volumes") or next(claims_of(pod), None) is None:
+            return None
+        return self._load_volumes().read(pod)
+
+    def _load_volumes(self) -> VolumeScheduling:
+        if self._volumes is None:
+            # Most clusters never see a claim.
+            from simcluster.controllers.volume_scheduling import VolumeScheduling
+
+            self._volumes = VolumeScheduling(self._registry, self._context.informers, self._users)
+        return self._volumes
+
+    def _wait_for_volumes(self, pod: Object, ask: Ask, volumes: VolumeAsk, node: str) -> None:
+        """Keep the pod's place on its node until its claims are bound; a change of them has it looked at again."""
+        self._nominations.put(Held(uid_of(pod), name_of(pod), ask), node)
+        self._waiting.park(name_of(pod), self._context.clock())
+        nominate(self._registry, pod, node)
+        self._load_volumes().prepare(volumes, self._accounts.node(node))
+
+    def _refuse_claims(self, pod: Object, why: str) -> None:
+        """Say what is the matter with a pod's claims, which no node can help."""
+        number = len(self._accounts.nodes)
+        message = f"0/{number} nodes are available: {why}. not found" if number else NO_NODES
+        now = self._context.clock()
+        self._waiting.fail(name_of(pod), now)
+        self._recorder.record(pod, "Warning", "FailedScheduling", message)
+        refuse(self._registry, pod, message, self._nominations.node_of(uid_of(pod)), now)
+
+    def _on_claim(self, old: Object | None, new: Object | None) -> None:
+        claim = new if new is not None else old
+        if claim is not None:
+            self._retry(name_of(pod) for pod in self._users.of(name_of(claim)))
+
+    def _on_volume(self, old: Object | None, new: Object | None) -> None:
+        before, after = ((each or {}).get("status", {}).get("phase") for each in (old, new))
+        if new is not None and after == "Available" and before != "Available":
+            self._retry(self._users.every())
+
+    def _retry(self, names: Iterable[Name]) -> None:
+        for name in names:
+            self._waiting.retry(name, self._context.clock())
+            self.loop.queue.add(_NEXT)
 
     # --- A pod that fits nowhere
 

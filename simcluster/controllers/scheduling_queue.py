@@ -64,6 +64,15 @@ class SchedulingQueue:
             waiting.is_stuck = True
             self._stuck[name] = None
 
+    def park(self, name: Name, now: float) -> None:
+        """A pod that was taken has its node, and waits for its volumes there."""
+        waiting = self._pods.get(name)
+        if waiting is not None:
+            waiting.failures = 0
+            waiting.failed_at = now
+            waiting.is_stuck = True
+            self._stuck[name] = None
+
     def retry(self, name: Name, now: float) -> None:
         """Something happened that may help a stuck pod."""
         waiting = self._pods.get(name)
@@ -71,7 +80,8 @@ class SchedulingQueue:
             return
         waiting.is_stuck = False
         del self._stuck[name]
-        wait_s = min(self.most_s, self.base_s * 2.0 ** min(waiting.failures - 1, _DOUBLINGS))
+        doublings = min(waiting.failures - 1, _DOUBLINGS)
+        wait_s = min(self.most_s, self.base_s * 2.0**doublings) if waiting.failures else 0.0
         entry = (-waiting.priority, waiting.came, name)
         if waiting.failed_at + wait_s <= now:
             heapq.heappush(self._active, entry)

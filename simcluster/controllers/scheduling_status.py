@@ -33,6 +33,12 @@ def refuse(registry: Registry, pod: Object, message: str, nominated: str | None,
     _write(registry, pod, status)
 
 
+def nominate(registry: Registry, pod: Object, node: str) -> None:
+    """Write the node that a pod goes to once what it needs is there."""
+    if nominated_of(pod) != node:
+        _write(registry, pod, (pod.get("status") or {}) | {"nominatedNodeName": node})
+
+
 def show_disruption(
     registry: Registry, pod: Object, now: float, reason: str, message: str, *, phase: str | None = None
 ) -> None:

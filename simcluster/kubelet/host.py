@@ -19,6 +19,7 @@ from simcluster.kubelet.frost import Frost
 from simcluster.kubelet.images import Images
 from simcluster.kubelet.spawner import Spawner
 from simcluster.network.driver import Network, Place
+from simcluster.node_files import NODES, NodeFiles
 from simcluster.profile import Profile
 from simcluster.registry import Registry
 from simcluster.tokens import TokenIssuer
@@ -57,6 +58,11 @@ class Host:
     is_repelling: bool = False  # only pods that tolerate it are scheduled there
     is_registered: bool = False  # the node's object is there already
     import_roots: Sequence[str] = ()  # where the modules of images are, beside the interpreter's own places
+
+    @property
+    def files(self) -> NodeFiles:
+        """What is on the nodes beside their pods."""
+        return NodeFiles(self.directory.with_name(NODES))
 
     def environment(self, *, home: Path, temporary: Path, hostname: str) -> dict[str, str]:
         """What a pod's processes have without asking for it."""

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcluster.controllers.workqueue import Timer
+from simcluster.errors import NotFound
 from simcluster.kubelet import access, launch
 from simcluster.kubelet.environment import ConfigProblem
 from simcluster.kubelet.expansion import expand
 from simcluster.kubelet.rooms import Mount
 from simcluster.kubelet.volume_files import write_files
-from simcluster.kubelet.volumes import VolumeProblem, has_files, read_volume, token_seconds
+from simcluster.kubelet.volumes import VolumeProblem, has_files, is_kept, read_volume, token_seconds
 
 if TYPE_CHECKING:
+    from simcluster.kubelet.disks import Disk
     from simcluster.kubelet.worker import PodWorker
 
 Object = dict[str, Any]
@@ -32,6 +34,7 @@ class PodVolumes:
     def __init__(self, worker: PodWorker) -> None:
         self._worker = worker
         self._root = worker.files.volumes
+        self._disks: dict[str, Disk] = {}
         self._timers: dict[str, Timer] = {}
         self._is_due = False
 
@@ -43,6 +46,9 @@ class PodVolumes:
     def set_up(self) -> None:
         """Make all volumes; VolumeProblem, with the volume's name, if one can not be had."""
         for volume in self._volumes:
+            if is_kept(volume):
+                self._disks[volume["name"]] = self._find_disk(volume)
+                continue
             directory = self._root / volume["name"]
             if not directory.exists():
                 directory.mkdir(parents=True)
@@ -54,6 +60,21 @@ class PodVolumes:
                     raise VolumeProblem(
                         f'MountVolume.SetUp failed for volume "{volume["name"]}" : {problem}'
                     ) from problem
+
+    def _find_disk(self, volume: Object) -> Disk:
+        # Most pods have none.
+        from simcluster.kubelet.disks import find_disk
+
+        host = self._worker.host
+
+        def lookup(resource: str, namespace: str | None, name: str) -> Object | None:
+            try:
+                return host.registry.get(resource, namespace, name)
+            except NotFound:
+                return None
+
+        node = lookup("nodes", None, host.node)
+        return find_disk(self._worker.pod, volume, node, host.files, lookup)
 
     def refresh_soon(self) -> None:
         """Something that a volume may be made of has changed."""
@@ -112,12 +133,14 @@ class PodVolumes:
         return tuple(sorted(mounts, key=lambda each: each.target.count("/")))
 
     def _mount(self, volumes: dict[str, Object], mount: Object, environment: Mapping[str, str]) -> Mount:
-        volume, path = volumes[mount["name"]], self._root / mount["name"]
+        volume, disk = volumes[mount["name"]], self._disks.get(mount["name"])
+        path = self._root / mount["name"] if disk is None else disk.path
         sub_path = mount.get("subPath") or expand(mount.get("subPathExpr", ""), environment)
         if sub_path:
             path = self._find_sub_path(path, sub_path, volume)
         target = mount["mountPath"] if mount["mountPath"].startswith("/") else f"/{mount['mountPath']}"
-        is_read_only = bool(mount.get("readOnly")) or has_files(volume)
+        only_reads = has_files(volume) if disk is None else disk.is_read_only
+        is_read_only = bool(mount.get("readOnly")) or only_reads
         return Mount(str(path), target.rstrip("/") or "/", is_read_only)
 
     def _find_sub_path(self, root: Path, sub_path: str, volume: Object) -> Path:

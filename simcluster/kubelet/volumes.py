@@ -41,9 +41,18 @@ class File:
 Files = Mapping[str, File]
 
 
+# Volumes whose content outlives the pod.
+_KEPT = ("hostPath", "persistentVolumeClaim", "ephemeral")
+
+
+def is_kept(volume: Object) -> bool:
+    """Whether the volume's content was there before the pod, and stays: see `disks`."""
+    return any(key in volume for key in _KEPT)
+
+
 def has_files(volume: Object) -> bool:
     """Whether the volume's content is made here; an emptyDir's is not."""
-    return "emptyDir" not in volume
+    return "emptyDir" not in volume and not is_kept(volume)
 
 
 def read_volume(pod: Object, volume: Object, around: Surroundings, mint: MintToken) -> Files:
@@ -72,15 +81,9 @@ def token_seconds(volume: Object) -> int | None:
 
 def _refuse(volume: Object) -> str:
     kind = next((key for key in volume if key != "name"), "emptyDir")
-    if kind == "hostPath":
-        path = volume[kind].get("path")
-        return (
-            f"hostPath {path}: pods of a simulated cluster are given none of this machine's files by a manifest; "
-            "put them into a ConfigMap, or into the image's command"
-        )
     return (
         f"{kind}: this cluster has no such storage; known volumes: configMap, secret, downwardAPI, projected, "
-        "emptyDir"
+        "emptyDir, hostPath, persistentVolumeClaim, ephemeral"
     )
 
 

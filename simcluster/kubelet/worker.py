@@ -152,19 +152,19 @@ class PodWorker:
 
     async def _set_up_volumes(self) -> None:
         """Wait until all volumes can be had, or the pod is to end."""
-        told = ""
+        host, wait_s = self.host, self.host.profile.mount_backoff_s
         while not self._is_ending:
             self._changed.clear()
             try:
                 self.volumes.set_up()
             except VolumeProblem as problem:
-                if str(problem) != told:
-                    told = str(problem)
-                    self.host.recorder.record(self.pod, "Warning", "FailedMount", told)
+                host.recorder.record(self.pod, "Warning", "FailedMount", str(problem))
             else:
                 return
             self.publish()
-            await self._changed.wait()
+            # Files of the node come without anybody being told.
+            await self._look_again(host.clock() + wait_s)
+            wait_s = min(host.profile.mount_backoff_max_s, 2 * wait_s)
 
     async def _live(self) -> None:
         while True:

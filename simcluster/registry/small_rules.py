@@ -78,7 +78,17 @@ def find_claim_faults(claim: Object, old: Object | None) -> list[Cause]:
     found += checks.find_choice(spec.get("volumeMode"), ("Block", "Filesystem"), "spec.volumeMode")
     if old is not None and not _is_same_claim(spec, old):
         found.append(forbidden("spec", _CLAIM_FIXED))
+    elif old is not None and storage is not None and _is_too_small(storage, old):
+        text = "field can not be less than status.capacity"
+        found.append(forbidden("spec.resources.requests.storage", text))
     return found
+
+
+def _is_too_small(storage: str, old: Object) -> bool:
+    """Return whether a claim is to shrink below what it has got."""
+    before = quantities.parse(old["spec"].get("resources", {}).get("requests", {}).get("storage", "0"))
+    got = quantities.parse(old.get("status", {}).get("capacity", {}).get("storage", "0"))
+    return quantities.parse(storage) < min(before, got)
 
 
 def _is_same_claim(spec: Object, old: Object) -> bool:

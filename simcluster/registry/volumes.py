@@ -1,8 +1,7 @@
-"""What the API server does to volumes and claims on them. Pure.
+"""What the API server does to volumes and claims on them: their protection, a claim's class, its growth. Pure.
 
-It does not protect what is in use by finalizers: no controller here would take them away again.
-
-Source: kubernetes pkg/registry/core/{persistentvolume,persistentvolumeclaim}/strategy.go.
+Source: kubernetes pkg/registry/core/{persistentvolume,persistentvolumeclaim}/strategy.go and the admission plug-ins
+storageobjectinuseprotection, setdefault and resize of plugin/pkg/admission/storage.
 """
 
 from __future__ import annotations
@@ -10,26 +9,93 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from simcluster.errors import Forbidden
 from simcluster.registry.instants import format_time
+from simcluster.schema import quantities
+from simcluster.store import Key, Store
 
 Object = dict[str, Any]
+CLASSES = "storageclasses.storage.k8s.io"
+CLAIM_PROTECTION, VOLUME_PROTECTION = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
+_IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_OLD_IS_DEFAULT = "storageclass.beta.kubernetes.io/is-default-class"
+_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+_CAN_NOT_GROW = (
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support "
+    "resize"
+)
 
 
 class _Around(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
 
+    @property
+    def store(self) -> Store: ...
+
 
 def prepare(volume: Object, old: Object | None, around: _Around) -> None:
-    """Say since when a new volume is pending."""
+    """Protect a new volume, and say since when it is pending."""
     if old is None:
+        _protect(volume, VOLUME_PROTECTION)
         volume["status"] = {"phase": "Pending", "lastPhaseTransitionTime": format_time(around.clock())}
 
 
-def prepare_claim(claim: Object, old: Object | None, _around: object) -> None:
-    """Let both fields that name the source of a claim's data say the same."""
+def prepare_claim(claim: Object, old: Object | None, around: _Around) -> None:
+    """Protect a new claim, give it the default class, and let both fields that name a source of data say the same.
+
+    Forbidden if a bound one is to grow and its class does not allow that.
+    """
     spec = claim["spec"]
-    if old is None and "dataSource" in spec:
+    if old is not None:
+        _check_growth(claim, old, around.store)
+        return
+    _protect(claim, CLAIM_PROTECTION)
+    default = find_default_class([each.object for each in around.store.list(CLASSES)])
+    if default is not None and not has_class(claim):
+        spec["storageClassName"] = default["metadata"]["name"]
+    if "dataSource" in spec:
         spec.setdefault("dataSourceRef", dict(spec["dataSource"]))
-    elif old is None and "dataSourceRef" in spec and not spec["dataSourceRef"].get("namespace"):
+    elif "dataSourceRef" in spec and not spec["dataSourceRef"].get("namespace"):
         spec.setdefault("dataSource", dict(spec["dataSourceRef"]))
+
+
+def has_class(claim: Object) -> bool:
+    """Whether a claim says which class it wants; the empty one is an answer."""
+    return "storageClassName" in claim["spec"] or _OLD_CLASS in (claim["metadata"].get("annotations") or {})
+
+
+def find_default_class(classes: list[Object]) -> Object | None:
+    """The class for claims that name none: of several that are marked the newest, then the first by name."""
+    marked = [each for each in classes if _is_default(each)]
+    marked.sort(key=lambda each: str(each["metadata"]["name"]))
+    # Newest first; the sort before decides between equals.
+    marked.sort(key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True)
+    return marked[0] if marked else None
+
+
+def _is_default(of_class: Object) -> bool:
+    annotations = of_class["metadata"].get("annotations") or {}
+    return "true" in (annotations.get(_IS_DEFAULT), annotations.get(_OLD_IS_DEFAULT))
+
+
+def _protect(obj: Object, finalizer: str) -> None:
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if finalizer not in finalizers:
+        finalizers.append(finalizer)
+
+
+def _check_growth(claim: Object, old: Object, store: Store) -> None:
+    before, after = (_size_of(each) for each in (old, claim))
+    if before is None or after is None or quantities.parse(after) <= quantities.parse(before):
+        return
+    if (old.get("status") or {}).get("phase") != "Bound":
+        return  # the rules of a claim say what else may change, and when
+    record = store.get(Key(CLASSES, "", old["spec"].get("storageClassName", "")))
+    if record is None or not record.object.get("allowVolumeExpansion"):
+        raise Forbidden("persistentvolumeclaims", claim["metadata"]["name"], _CAN_NOT_GROW)
+
+
+def _size_of(claim: Object) -> str | None:
+    found: str | None = claim["spec"].get("resources", {}).get("requests", {}).get("storage")
+    return found

@@ -198,13 +198,24 @@ def _find_template_faults(spec: Object, kind: str, owner: str, *, needs_selector
         found.append(invalid("spec.template.metadata.labels", labels, _MISMATCH))
     found += find_label_faults(labels or {}, "spec.template.labels")
     of_pod = spec["template"]["spec"]
-    found += find_spec_faults(of_pod, "spec.template.spec")
+    found += find_spec_faults(_with_claims(of_pod, spec), "spec.template.spec")
     if of_pod["restartPolicy"] != "Always":
         found.append(unsupported("spec.template.spec.restartPolicy", of_pod["restartPolicy"], ("Always",)))
     if "activeDeadlineSeconds" in of_pod:
         text = f"activeDeadlineSeconds in {owner} is not Supported"
         found.append(forbidden("spec.template.spec.activeDeadlineSeconds", text))
     return found
+
+
+def _with_claims(of_pod: Object, spec: Object) -> Object:
+    """Return the pod's spec with the volumes that a StatefulSet's claim templates will be."""
+    templates = spec.get("volumeClaimTemplates") or ()
+    claims = {each["metadata"].get("name", ""): each for each in templates}
+    if not claims:
+        return of_pod
+    others = [each for each in of_pod.get("volumes", ()) if each.get("name") not in claims]
+    made = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return {**of_pod, "volumes": [*others, *made]}
 
 
 def _find_moved_selector(spec: Object, old: Object | None) -> list[Cause]:

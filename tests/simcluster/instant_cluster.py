@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from simcluster import schema
+from simcluster.apiserver.bootstrap import create_default_class
 from simcluster.controllers.controllers import Controllers, start
 from simcluster.profile import FAST, Profile
 from simcluster.registry import Registry, format_time
@@ -210,6 +211,13 @@ class Cluster:
             if entry.record.key.resource == "events" and entry.type != "DELETED"
         )
         return [event["message"] for event in written if event["reason"] == reason]
+
+
+def provide_storage(cluster: Cluster) -> None:
+    """Give the cluster its default class, and its node the label that volumes know it by."""
+    create_default_class(cluster.registry)
+    labels = {"kubernetes.io/hostname": cluster.node.name}
+    cluster.registry.patch("nodes", None, cluster.node.name, {"metadata": {"labels": labels}}, "merge")
 
 
 def simulate(story: Callable[[Cluster], Coroutine[Any, Any, None]], **options: Any) -> None:

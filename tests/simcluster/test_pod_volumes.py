@@ -291,11 +291,11 @@ def test_token_is_renewed_when_most_of_its_time_is_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("volume", "text"),
     [
-        ({"hostPath": {"path": "/etc"}}, "hostPath /etc: pods of a simulated cluster are given none of"),
+        ({"hostPath": {"path": "/etc", "type": "Directory"}}, "hostPath type check failed: /etc is not a"),
         ({"nfs": {"server": "x", "path": "/"}}, "nfs: this cluster has no such storage; known volumes: configMap"),
         ({"configMap": {"name": "cfg", "items": [{"key": "b", "path": "b"}]}}, "configmap references non-existent"),
     ],
-    ids=["machine's files", "storage", "missing key"],
+    ids=["no such directory", "storage", "missing key"],
 )  # fmt: skip
 def test_volume_that_can_not_be_had(volume: dict[str, Any], text: str, tmp_path: Path) -> None:
     """The pod waits, and an event says why."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from instant_cluster import BEGIN, Cluster, simulate, template
+from instant_cluster import BEGIN, Cluster, provide_storage, simulate, template
 
 from simcluster.controllers import history, ordinals
 from simcluster.store import Object
@@ -304,6 +304,7 @@ def test_each_pod_has_its_claim_and_the_claim_outlives_it() -> None:
     """data-web-N, mounted under the template's name; scaled down and deleted, the claims stay."""
 
     async def story(cluster: Cluster) -> None:
+        provide_storage(cluster)
         await deploy(cluster, replicas=2, volumeClaimTemplates=[VOLUME])
         assert cluster.names(PVC) == ["data-web-0", "data-web-1"]
         [volume] = cluster.get("pods", "web-1")["spec"]["volumes"]
@@ -333,6 +334,7 @@ def test_claims_go_when_the_retention_policy_says_so(
 
     async def story(cluster: Cluster) -> None:
         spec = {"volumeClaimTemplates": [VOLUME], "persistentVolumeClaimRetentionPolicy": policy}
+        provide_storage(cluster)
         await deploy(cluster, replicas=2, **spec)
         assert cluster.names(PVC) == ["data-web-0", "data-web-1"]
         cluster.edit(S, "web", {"spec": {"replicas": 1}})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from simcluster.controllers.scheduling import scores
@@ -19,6 +20,7 @@ from simcluster.controllers.scheduling.filters import Refusal, refuse_for_ever, 
 from simcluster.controllers.scheduling.preemption import tell
 from simcluster.controllers.scheduling.topology import HOSTNAME, count_pods, make_check, weigh_affinity
 
+VolumeCheck = Callable[[NodeAccount], Refusal | None]
 NO_NODES = "no nodes available to schedule pods"
 _REMEMBERED = 64
 _ZONE = "topology.kubernetes.io/zone"
@@ -46,10 +48,12 @@ class Chooser:
         self._accounts = accounts
         self._rankings: dict[tuple[bytes, Requirements], _Ranking] = {}
 
-    def choose(self, ask: Ask, rng: random.Random, alike: Requirements = ()) -> Choice:
-        """Return the node for a pod; between equals chance decides."""
+    def choose(
+        self, ask: Ask, rng: random.Random, alike: Requirements = (), check: VolumeCheck | None = None
+    ) -> Choice:
+        """Return the node for a pod; between equals chance decides. `check` says what its volumes refuse."""
         ranking = self._rank(ask, alike)
-        refusals = ranking.refusals()
+        refusals = ranking.refusals(check)
         fitting = [index for index, refusal in enumerate(refusals) if refusal is None]
         if not fitting:
             return Choice(None, tuple(each for each in refusals if each is not None))
@@ -113,16 +117,17 @@ class _Ranking:
         self._domains = [scores.Domains(ask, each, nodes) for each in self._spreads]
         self._versions = [-1] * number
 
-    def refusals(self) -> list[Refusal | None]:
+    def refusals(self, volumes: VolumeCheck | None) -> list[Refusal | None]:
         """Each node's, or None for one that takes the pod."""
         found = [ever or now for ever, now in zip(self._ever, self._now, strict=True)]
-        check = make_check(self._ask, self._accounts)
-        if check is None:
-            return found
         nodes = self._accounts.nodes
-        return [
-            check(node) if refusal is None else refusal for node, refusal in zip(nodes, found, strict=True)
-        ]
+        for check in (volumes, make_check(self._ask, self._accounts)):
+            if check is not None:
+                found = [
+                    check(node) if refusal is None else refusal
+                    for node, refusal in zip(nodes, found, strict=True)
+                ]
+        return found
 
     def score(self, fitting: list[int]) -> list[int]:
         """The scores of the nodes at these places."""
