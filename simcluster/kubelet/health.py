@@ -120,15 +120,26 @@ async def _call(
 @functools.lru_cache(maxsize=4096)
 def _open_call(authority: str, service: str, agent: str) -> bytes:
     """All that the client of one check sends; it is the same for every probe of a pod."""
-    connection = h2.connection.H2Connection(_CONFIG)
-    connection.initiate_connection()
     headers = [
         (":method", "POST"), (":scheme", "http"), (":path", "/grpc.health.v1.Health/Check"),
         (":authority", authority), ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", agent),
     ]  # fmt: skip
-    connection.send_headers(1, headers)
-    connection.send_data(1, _request(service), end_stream=True)
+    block = hpack.Encoder().encode(headers, huffman=False)
+    call = _write_frame(_HEADERS, _END_HEADERS, block)
+    return _greet() + call + _write_frame(_DATA, _END_STREAM, _request(service))
+
+
+@functools.cache
+def _greet() -> bytes:
+    """What a connection begins with: the preface and the settings, h2's."""
+    connection = h2.connection.H2Connection(_CONFIG)
+    connection.initiate_connection()
     return connection.data_to_send()
+
+
+def _write_frame(kind: int, flags: int, payload: bytes) -> bytes:
+    """A frame of stream 1, where the only call is."""
+    return len(payload).to_bytes(3) + bytes((kind, flags)) + (1).to_bytes(4) + payload
 
 
 class Frames:
@@ -140,7 +151,7 @@ class Frames:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._decoder = hpack.Decoder()
+        self._blocks: tuple[bytes, ...] = ()
         self._is_first = True
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -157,11 +168,23 @@ class Frames:
             yield kind, flags, _unwrap(kind, flags, payload)
 
     def read_headers(self, block: bytes) -> list[tuple[str, str]]:
-        """The fields of a header block; ProtocolError if it is none."""
+        """The fields of the next header block; ProtocolError if it is none."""
+        self._blocks = (*self._blocks, block)
         try:
-            return [(str(name), str(value)) for name, value in self._decoder.decode(block)]
+            return _decode(self._blocks)
         except (hpack.HPACKError, UnicodeDecodeError) as error:
             raise h2.exceptions.ProtocolError(f"headers that can not be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=128)
+def _decode(blocks: tuple[bytes, ...]) -> list[tuple[str, str]]:
+    """The fields of the last of a connection's header blocks: it refers to those before. Servers of one kind send the
+    same ones, and reading them is most of a probe.
+    """
+    decoder = hpack.Decoder()
+    for block in blocks:
+        fields = decoder.decode(block)
+    return [(str(name), str(value)) for name, value in fields]
 
 
 def _unwrap(kind: int, flags: int, payload: bytes) -> bytes:

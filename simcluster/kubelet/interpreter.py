@@ -25,6 +25,10 @@ from typing import Literal
 _HARMLESS_VARIABLES = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"})
 
 
+# What `python -m` of a module runs, of those that were imported before the fork: its code is as old as they are.
+_remembered: dict[str, tuple[ModuleSpec, CodeType]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One Python program: what `python [-u] -m target`, `-c target` or `target` would run."""
@@ -79,6 +83,14 @@ def _open_streams(*, unbuffered: bool) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
+def remember(name: str) -> None:
+    """Have every fork run this module, by `python -m`, without reading it again; nothing if there is none."""
+    try:
+        _remembered[name] = _find_module(name)
+    except SystemExit:
+        return  # the program itself will say so
+
+
 def _find_module(name: str) -> tuple[ModuleSpec, CodeType]:
     """Spec and code of what `python -m name` runs; SystemExit with CPython's text if there is none."""
     try:
@@ -101,7 +113,8 @@ def _prepare(program: Program, main: types.ModuleType) -> CodeType:
     sys.path[0:0] = [str(Path.cwd())]
     if program.kind == "module":
         sys.argv = ["-m", *program.arguments]
-        spec, code = _find_module(program.target)
+        known = _remembered.get(program.target)
+        spec, code = known if known is not None else _find_module(program.target)
         sys.argv[0] = spec.origin if spec.origin is not None else program.target
         main.__dict__.update(
             __spec__=spec,

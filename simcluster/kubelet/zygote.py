@@ -18,10 +18,12 @@ other end). It knows nothing of pods and imports the standard library alone by i
 from __future__ import annotations
 
 import argparse
+import concurrent.futures.thread  # noqa: F401 -- for those who use it
 import contextlib
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import signal
@@ -62,9 +64,21 @@ def preload(modules: Sequence[str]) -> str | None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+            interpreter.remember(name)
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return name
     return None
+
+
+def warm_up() -> None:
+    """Do once what else nearly every program would do at its start, each for itself: what `argparse`, `logging` and
+    `concurrent.futures` import and compile when they are first used.
+    """
+    logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    parser = argparse.ArgumentParser(prog="", description="An example.")
+    parser.add_argument("--number", type=int, default=1, metavar="N", help="one (default: %(default)s)")
+    parser.parse_args(["--number", "2"])
+    parser.format_help()
 
 
 def _become_child(zygote: _Zygote, request: dict[str, Any], descriptors: list[int], parent: int) -> None:
@@ -253,6 +267,7 @@ def main() -> None:
     control.set_inheritable(False)
     descent.adopt_orphans()
     mounts = _find_mounts()
+    warm_up()
     zygote = _Zygote(control, _listen_for_signals())
     gc.collect()
     gc.freeze()

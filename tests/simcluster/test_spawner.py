@@ -344,3 +344,23 @@ def test_two_hundred_processes_at_once_are_all_started_and_reaped(tmp_path: Path
             return results
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) == [number % 100 for number in range(200)]
+
+
+def test_preloaded_module_is_run_as_the_main_one(tmp_path: Path) -> None:
+    """What was read before the fork is run with the name, the argv and the file of `python -m`, each time anew; what is
+    no module is no matter until it is run.
+    """
+
+    async def scenario() -> list[tuple[int, str, str]]:
+        async with running("calendar", "no_such_module_of_anybody") as spawner:
+            return [
+                await run(spawner, tmp_path, "python", "-m", module, "-h")
+                for module in ("calendar", "calendar", "no_such_module_of_anybody")
+            ]
+
+    first, again, absent = asyncio.run(scenario())
+    assert first == again
+    assert first[0] == 0
+    assert first[1].startswith("usage: calendar.py")
+    assert absent[0] == 1
+    assert "No module named no_such_module_of_anybody" in absent[2]
