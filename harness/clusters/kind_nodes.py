@@ -1,7 +1,8 @@
-"""Nodes of a kind cluster that stand still: their containers are paused, with all pods, the kubelet and the network.
+"""Nodes of a kind cluster that stand still: their containers are paused, with all pods and the kubelet, and cut off.
 
 Rule: only containers of the run's own cluster are paused, and each goes on again: after its time, when it is undone,
-or before the cluster is removed.
+or before the cluster is removed. A paused node's kernel would go on acknowledging what its pods are sent, so its
+packets are dropped, too: in and out, forwarded or its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from typing import Any
 from harness.errors import ClusterError
 
 _CLUSTER = "io.x-k8s.kind.cluster"
+# The first and the last hook that a packet passes. $0 is -I, which puts a rule first, or -D, which takes it away.
+_CUT = """
+for tables in iptables ip6tables; do
+  $tables -w -t raw "$0" PREROUTING -i eth0 -j DROP && $tables -w -t mangle "$0" POSTROUTING -o eth0 -j DROP || exit
+done
+"""
 
 
 class Pauses:
@@ -35,7 +42,12 @@ class Pauses:
             if node not in found:
                 known = ", ".join(sorted(found)) or "none"
                 raise ClusterError(f'freeze_node: no node "{node}" that runs\n  known nodes: {known}')
-            found[node].pause()
+            _cut(found[node], "-I")
+            try:
+                found[node].pause()
+            except BaseException:
+                _cut(found[node], "-D")
+                raise
         timer = None if for_s is None else threading.Timer(for_s, self.undo, [node])
         with self._lock:
             self._timers[node] = timer
@@ -66,6 +78,16 @@ def unpause(cluster: str, node: str | None = None) -> None:
         for each in docker.containers.list(filters={"label": f"{_CLUSTER}={cluster}", "status": "paused"}):
             if node in (None, each.name):
                 each.unpause()
+                _cut(each, "-D")
+
+
+def _cut(container: Any, how: str) -> None:
+    code, said = container.exec_run(["sh", "-c", _CUT, how])
+    if code != 0:
+        told = said.decode(errors="replace").strip()[:300]
+        raise ClusterError(
+            f"freeze_node: the network of {container.name} could not be cut off or joined: {told}"
+        )
 
 
 @contextmanager

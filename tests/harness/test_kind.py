@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,22 +153,23 @@ def test_a_node_that_is_paused() -> None:
     """It stands still until it is undone; no other cluster's node, and no pod, can be frozen."""
     name = f"pauses-{os.getpid()}"
     labels = ["--label", f"io.x-k8s.kind.cluster={name}"]
-    docker("run", "-d", "--name", name, *labels, "--entrypoint", "sleep", f"kindest/node:{VERSION}", "600")
+    image = f"kindest/node:{VERSION}"
+    docker("run", "-d", "--privileged", "--name", name, *labels, "--entrypoint", "sleep", image, "600")
     try:
         pauses = Pauses(name)
         number = pauses.begin("freeze_node", {"node": name}, None)
-        assert is_paused(name)
+        assert is_silent(name)
         pauses.undo(number)
         pauses.undo(number)
-        assert not is_paused(name)
+        assert not is_silent(name)
 
         pauses.begin("freeze_node", {"node": name}, 600.0)
         pauses.close()
-        assert not is_paused(name)
+        assert not is_silent(name)
 
         pauses.begin("freeze_node", {"node": name}, None)
         unpause(name)  # as the next run does after kill -9
-        assert not is_paused(name)
+        assert not is_silent(name)
         with pytest.raises(ClusterError, match=r"no node .* that runs"):
             Pauses("another").begin("freeze_node", {"node": name}, None)
         with pytest.raises(ClusterError, match="only a node can be frozen"):
@@ -176,8 +178,18 @@ def test_a_node_that_is_paused() -> None:
         docker("rm", "-f", name)
 
 
-def is_paused(container: str) -> bool:
-    return docker("inspect", "-f", "{{.State.Paused}}", container) == ["true"]
+def is_silent(container: str) -> bool:
+    """Whether it is paused, and its kernel refuses no connection, as that of a living node does."""
+    (state,) = docker("inspect", "-f", "{{.State.Paused}} {{.NetworkSettings.IPAddress}}", container)
+    is_paused, address = state.split()
+    try:
+        socket.create_connection((address, 9), timeout=1).close()
+    except ConnectionRefusedError:
+        is_cut = False
+    except TimeoutError:
+        is_cut = True
+    assert is_cut is (is_paused == "true")
+    return is_cut
 
 
 def test_a_run_that_is_killed(project: Project, containers: list[str]) -> None:
