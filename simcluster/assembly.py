@@ -163,6 +163,9 @@ class _Coming:
     async def logs(self, *where: str, **selection: Any) -> AsyncIterator[bytes]:
         return await (await self._come()).logs(*where, **selection)
 
+    async def find_running(self, verb: str, *where: str) -> object:
+        return await (await self._come()).find_running(verb, *where)
+
     async def execute(self, *what: Any, stdin: bool, tty: bool) -> Execution:
         return await (await self._come()).execute(*what, stdin=stdin, tty=tty)
 

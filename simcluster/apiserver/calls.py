@@ -99,6 +99,10 @@ class Kubelet(Protocol):
         """Return the pieces of a container's log; StatusError says why there is none."""
         ...
 
+    async def find_running(self, verb: str, namespace: str, pod: str, container: str) -> object:
+        """PlainError, in the words for `exec` or `attach`, if there is no such container now."""
+        ...
+
     async def execute(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Execution:

@@ -51,6 +51,7 @@ class Streams:
         """Run a command in a container; it ends with its client."""
         where = self._locate(call)
         command = call.request.query.getall("command", [])
+        await self._tell_apart("exec", call, where)
         channels, wanted = _open_channels(call)
         try:
             execution = await self._require_kubelet().execute(
@@ -67,6 +68,7 @@ class Streams:
     async def attach(self, call: Call) -> web.StreamResponse:
         """Listen and talk to a running container; it outlives its client."""
         where = self._locate(call)
+        await self._tell_apart("attach", call, where)
         channels, wanted = _open_channels(call)
         attached: Execution = await self._require_kubelet().attach(*where, stdin=wanted.stdin)
         await channels.open()
@@ -96,6 +98,11 @@ class Streams:
         container = choose_container(pod, call.query.get("container", ""))
         _require_node(pod)
         return pod["metadata"]["namespace"], pod["metadata"]["name"], container
+
+    async def _tell_apart(self, verb: str, call: Call, where: tuple[str, str, str]) -> None:
+        """Refuse what would be refused over a WebSocket, too: kubectl asks again in SPDY, and shows the last answer."""
+        if call.request.headers.get("Upgrade", "").lower().startswith("spdy/"):
+            await self._require_kubelet().find_running(verb, *where)
 
     def _require_kubelet(self) -> Kubelet:
         if self.kubelet is None:

@@ -111,6 +111,10 @@ class Fleet:
         """As `Kubelet.logs`."""
         return await self._of_pod(namespace, pod).logs(namespace, pod, container, **selection)
 
+    async def find_running(self, verb: str, namespace: str, pod: str, container: str) -> object:
+        """As `Kubelet.find_running`."""
+        return await self._of_pod(namespace, pod).find_running(verb, namespace, pod, container)
+
     async def execute(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Execution:

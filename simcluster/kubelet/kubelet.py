@@ -204,10 +204,7 @@ class Kubelet:
         """Start a command in a running container. PlainError: it does not run; StatusError: the command can not be
         started.
         """
-        await self._host.frost.wait()
-        instance = self._find_instance(namespace, pod, container)
-        if instance is None:
-            raise PlainError(f'container not found ("{container}")', 500)
+        instance = await self.find_running("exec", namespace, pod, container)
         if not command:
             raise _refuse_start("args must not be empty")
         try:
@@ -217,10 +214,7 @@ class Kubelet:
 
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
         """Listen and talk to a running container; PlainError if it does not run."""
-        await self._host.frost.wait()
-        instance = self._find_instance(namespace, pod, container)
-        if instance is None:
-            raise PlainError(f"container {container} not found in pod {pod}_{namespace}", 500)
+        instance = await self.find_running("attach", namespace, pod, container)
         once = find_spec(self._find(namespace, pod, container).pod, container).get("stdinOnce", False)
         return Attachment(instance, stdin=stdin, once=once)
 
@@ -238,11 +232,17 @@ class Kubelet:
         """Wait while the node stands still."""
         await self._host.frost.wait()
 
-    def _find_instance(self, namespace: str, pod: str, container: str) -> Instance | None:
-        """What runs of a container."""
+    async def find_running(self, verb: str, namespace: str, pod: str, container: str) -> Instance:
+        """What runs of a container; PlainError, in the words for the verb, if nothing does."""
+        await self.attend()
         worker = self._find(namespace, pod, container)
         is_running = isinstance(worker.containers[container].state, Running)
-        return worker.instances.get(container) if is_running else None
+        instance = worker.instances.get(container) if is_running else None
+        if instance is not None:
+            return instance
+        if verb == "exec":
+            raise PlainError(f'container not found ("{container}")', 500)
+        raise PlainError(f"container {container} not found in pod {pod}_{namespace}", 500)
 
 
 def _refuse_start(why: str) -> StatusError:

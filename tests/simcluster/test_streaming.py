@@ -318,6 +318,24 @@ def test_the_roles_for_users_of_a_namespace_are_those_of_a_real_cluster(kubectl:
     kubectl("delete", "clusterrole/deep", "rolebinding/viewer")
 
 
+@pytest.mark.parametrize(
+    ("verb", "text"),
+    [
+        (("exec", "absent", "--", "ls"), 'container not found ("c")'),
+        (("attach", "absent"), "container c not found in pod absent_default"),
+    ],
+)
+def test_a_container_that_does_not_run_is_told_in_the_second_try(
+    kubectl: Kubectl, verb: tuple[str, ...], text: str
+) -> None:
+    """kubectl asks again in SPDY when a WebSocket is refused, and prints that answer: it has the reason, too."""
+    kubectl("apply", "-f", "-", given=json.dumps(pod("absent", "absent:1")))
+    waiting = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
+    kubectl("wait", f"--for={waiting}", "--timeout=60s", "pod/absent")
+    found = kubectl.run(*verb)
+    assert found.stderr.decode().endswith(f"error: unable to upgrade connection: {text}\n")
+
+
 def test_a_debug_container_is_attached_to(kubectl: Kubectl) -> None:
     """`kubectl debug -i` puts a container into the running pod, talks to it and shows what it says."""
     script = ("sh", "-c", "read x; echo got $x")
