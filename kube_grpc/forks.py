@@ -9,10 +9,14 @@ refused, and says what to do.
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
 import weakref
 from typing import Protocol
+
+_LOGGER = logging.getLogger("kube_grpc")
 
 # Held by whoever of our threads is inside gRPC, and by a fork.
 gate = threading.Lock()
@@ -37,6 +41,13 @@ _REFUSAL = (
 )
 
 
+_FROZEN = (
+    "uwsgi runs this process without threads: between requests it stops them, so endpoints are not followed, and"
+    " a request that comes after a while goes by what was known then\n"
+    "  do: start uwsgi with --enable-threads (and with --py-call-uwsgi-fork-hooks, unless with --lazy-apps)"
+)
+
+
 def follow(pool: Forkable) -> None:
     """Tell it when the process has forked, in the child, for as long as it lives."""
     _live.add(pool)
@@ -46,6 +57,13 @@ def require_support() -> None:
     """RuntimeError, with what to do, where gRPC can not be used after a fork."""
     if os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _OFF:
         raise RuntimeError(_REFUSAL)
+
+
+def look_for_threads() -> None:
+    """Log what to do where a server stops the threads of this process."""
+    # A number in uwsgi 2.0; a module of another kind by that name says nothing.
+    if getattr(sys.modules.get("uwsgi"), "has_threads", None) == 0:
+        _LOGGER.warning("%s", _FROZEN)
 
 
 def _before() -> None:

@@ -33,6 +33,7 @@ class Session:
         forks.follow(self)
 
     def _begin(self) -> None:
+        forks.look_for_threads()
         options, pool = self._options, self.pool
         discovery = make_discovery(self._access, self.target, options, self.pool, self._rng)
         pool.hurry, pool.doubt = discovery.hurry, discovery.doubt

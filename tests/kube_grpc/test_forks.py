@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from kube_grpc import forks
 
 PROGRAM = Path(__file__).with_name("fork_program.py")
 Run = Callable[..., list[dict[str, Any]]]
@@ -80,3 +83,15 @@ def test_an_asyncio_channel_belongs_to_its_process(run: Run) -> None:
 
     assert child["error"].startswith("UsageError: this channel was opened before the process forked")
     assert code["code"] == 0
+
+
+@pytest.mark.parametrize(("has_threads", "lines"), [(0, 1), (1, 0)])
+def test_a_server_that_stops_threads(
+    has_threads: int, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Under a uwsgi without threads one line names the flag; under one with threads there is none."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=has_threads))
+
+    forks.look_for_threads()
+
+    assert [record.getMessage().count("--enable-threads") for record in caplog.records] == [1] * lines
