@@ -9,6 +9,7 @@ Every namespace that is made is called `conformance-…`, and is deleted when it
 
 from __future__ import annotations
 
+import fcntl
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the target."""
-    config.addinivalue_line("markers", "cluster_wide: the case needs more than a namespace of its own")
+    config.addinivalue_line("markers", "cluster_wide: the case changes what others see of the cluster")
     given = {name: config.getoption(f"conformance_{name}", None) for name in _OPTIONS}
     table = given.pop("differences")
     try:
@@ -119,6 +120,25 @@ def _patience(request: pytest.FixtureRequest, api: Client, choice: Choice) -> No
     """What is expected not to come is not waited for long."""
     is_expected = request.node.get_closest_marker("xfail") is not None
     api.patience_s = _SHORT_S if is_expected else PATIENCE_S[choice.target]
+
+
+@pytest.fixture(autouse=True)
+def _turns(
+    request: pytest.FixtureRequest, choice: Choice, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A case that is `cluster_wide` has a cluster that several workers share to itself: the others wait."""
+    if choice.target == "sim" or not hasattr(request.config, "workerinput"):
+        yield
+        return
+    folder = tmp_path_factory.getbasetemp().parent
+    is_alone = request.node.get_closest_marker("cluster_wide") is not None
+    with (folder / "door").open("w") as door, (folder / "inside").open("w") as inside:
+        # Whoever wants to be alone keeps the door, so that nobody new comes in.
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(inside, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        if not is_alone:
+            fcntl.flock(door, fcntl.LOCK_UN)
+        yield
 
 
 def _open_room(api: Client, choice: Choice) -> Iterator[Room]:
