@@ -16,7 +16,7 @@ from pathlib import Path
 
 try:
     from harness.checks import PASS
-    from harness.errors import HarnessError, ScenarioError
+    from harness.errors import HarnessError, HistoryError, ScenarioError, suggest
     from harness.report import Folder, comparison_table, judge_history, scenario_table, spread_table
     from harness.scenario import load
 except ModuleNotFoundError as error:  # `pip install kube-grpc` brings the balancer alone
@@ -54,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _judge(folder: Path, files: Sequence[Path]) -> int:
     edited = {path.stem: load(path) for path in files}
-    results = [judge_history(history, edited.get(history.scenario)) for history in Folder(folder).histories()]
+    histories = Folder(folder).histories()
+    names = [history.scenario for history in histories]
+    for path in files:
+        if path.stem not in names:
+            hints = "\n  ".join(suggest(path.stem, names, what="scenarios of that run"))
+            raise HistoryError(f"{path}: no scenario of that run is called {path.stem}\n  {hints}")
+    results = [judge_history(history, edited.get(history.scenario)) for history in histories]
     width, is_coloured = max(100, shutil.get_terminal_size((120, 24)).columns), sys.stdout.isatty()
     for result in results:
         sys.stdout.write(scenario_table(result, width=width, is_coloured=is_coloured) + "\n\n")

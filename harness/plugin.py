@@ -276,6 +276,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the cluster, however the run ended."""
     run = session.config.stash.get(_SESSION, None)
     if run is not None:
+        writer = session.config.get_terminal_writer()
+        if writer.width_of_current_line:  # pytest ends the line of its dots after this
+            writer.line()
         for sentence in run.finish():
             _print(session.config, f"k8s: {sentence}")
 

@@ -64,10 +64,15 @@ class Folder:
         file = self.path / HISTORY
         try:
             with file.open(encoding="utf-8") as lines:
-                return from_lines(lines)
+                found = from_lines(lines)
         except OSError as error:
             raise HistoryError(
                 f"{file}: {error.strerror}\n  a run writes it; give the folder of its report"
             ) from None
+        except UnicodeDecodeError:
+            raise HistoryError(f"{file}: not text in UTF-8, so no run has written it") from None
         except HistoryError as error:
             raise HistoryError(f"{file}: {error}") from None
+        if not found:
+            raise HistoryError(f"{file}: it is empty: no scenario of that run was begun")
+        return found

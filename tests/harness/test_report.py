@@ -220,6 +220,39 @@ def test_judge_by_an_edited_file(told: History, tmp_path: Path, capsys: pytest.C
     assert main(["judge", str(tmp_path), "--scenario", str(edited)]) == 0
 
 
+def test_judge_by_a_file_of_another_name(
+    told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused with the names that there are: the run would be judged by the old text, and nobody told."""
+    Folder(tmp_path).add(told)
+    edited = tmp_path / "stroy.yaml"
+    edited.write_text(TEXT, encoding="utf-8")
+
+    assert main(["judge", str(tmp_path), "--scenario", str(edited)]) == 2
+    assert capsys.readouterr().err == (
+        f"{edited}: no scenario of that run is called stroy\n"
+        "  known scenarios of that run: story\n"
+        '  did you mean "story"?\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty: no scenario of that run was begun"),
+        (b"\xff\xfe", "not text in UTF-8, so no run has written it"),
+    ],
+)
+def test_judge_what_no_run_has_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    """A history without a scenario is no success: it ends with 2 and a sentence."""
+    (tmp_path / "history.jsonl").write_bytes(content)
+
+    assert main(["judge", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/history.jsonl: {message}\n"
+
+
 def test_judge_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It ends with 2 and a sentence."""
     assert main(["judge", str(tmp_path)]) == 2
