@@ -19,8 +19,15 @@ def claims_of(pod: Object) -> Iterator[str]:
     for volume in pod["spec"].get("volumes") or ():
         if "persistentVolumeClaim" in volume:
             yield volume["persistentVolumeClaim"]["claimName"]
-        elif "ephemeral" in volume:
-            yield f"{pod['metadata']['name']}-{volume['name']}"
+    for name, _ in ephemeral_claims_of(pod):
+        yield name
+
+
+def ephemeral_claims_of(pod: Object) -> Iterator[tuple[str, Object]]:
+    """The names and templates of the claims that a pod brings along."""
+    for volume in pod["spec"].get("volumes") or ():
+        if "ephemeral" in volume:
+            yield f"{pod['metadata']['name']}-{volume['name']}", volume["ephemeral"]["volumeClaimTemplate"]
 
 
 class ClaimUsers:

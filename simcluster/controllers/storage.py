@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simcluster.controllers.claim_users import ClaimUsers, claims_of
+from simcluster.controllers.claim_users import ClaimUsers, claims_of, ephemeral_claims_of
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.metadata import Name, is_deleting, name_of
 from simcluster.controllers.pods import condition_of
@@ -16,9 +16,12 @@ from simcluster.node_files import NodeFiles
 from simcluster.store import Object
 
 if TYPE_CHECKING:
+    from simcluster.controllers.ephemeral_claims import EphemeralClaims
     from simcluster.controllers.provisioner import Provisioner
     from simcluster.controllers.volume_binder import VolumeBinder
     from simcluster.controllers.volume_protection import VolumeProtection
+
+    _Parts = tuple[EphemeralClaims, VolumeProtection, VolumeBinder, Provisioner]
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 
@@ -32,7 +35,7 @@ class Storage:
         self._files = files
         self._claims = context.informers.of(CLAIMS)
         self._volumes = context.informers.of(VOLUMES)
-        self._parts: tuple[VolumeProtection, VolumeBinder, Provisioner] | None = None
+        self._parts: _Parts | None = None
         self.loop = ControlLoop("persistent-volumes", context, self.sync)
         self._claims.handle(self._on_claim)
         self._volumes.handle(self._on_volume)
@@ -44,14 +47,16 @@ class Storage:
         for part in self._load():
             part.sync(key)
 
-    def _load(self) -> tuple[VolumeProtection, VolumeBinder, Provisioner]:
+    def _load(self) -> _Parts:
         if self._parts is None:
+            from simcluster.controllers.ephemeral_claims import EphemeralClaims
             from simcluster.controllers.provisioner import Provisioner
             from simcluster.controllers.volume_binder import VolumeBinder
             from simcluster.controllers.volume_protection import VolumeProtection
 
             queue = self.loop.queue
             self._parts = (
+                EphemeralClaims(self._context, self._users),
                 VolumeProtection(self._context, self._users),
                 VolumeBinder(self._context, self._users, queue.add),
                 Provisioner(self._context, self._files, queue.add_after),
@@ -97,8 +102,12 @@ class Storage:
         pod = new if new is not None else old
         if pod is None:
             return
-        if new is None or (condition_of(new, "PodScheduled") or {}).get("status") == "False":
+        is_waiting = new is not None and (condition_of(new, "PodScheduled") or {}).get("status") == "False"
+        if new is None or is_waiting:
             for claim in claims_of(pod):
+                self.loop.queue.add((name_of(pod)[0], claim))
+        elif old is None:
+            for claim, _ in ephemeral_claims_of(pod):
                 self.loop.queue.add((name_of(pod)[0], claim))
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simcluster.controllers.scheduling.asks import read_node_term
+from simcluster.controllers.scheduling.volumes import is_owned, refuse_stranger
 from simcluster.kubelet.volumes import VolumeProblem
 from simcluster.node_files import NodeFiles, OutsideError
 
@@ -45,7 +47,7 @@ def find_disk(pod: Object, volume: Object, node: Object | None, files: NodeFiles
         return Disk(_open_host_path(pod, volume["name"], volume["hostPath"], files))
     source = volume.get("persistentVolumeClaim") or {}
     name = source.get("claimName", f"{pod['metadata']['name']}-{volume['name']}")
-    bound = _find_volume(pod, volume["name"], name, lookup)
+    bound = _find_volume(pod, volume["name"], name, lookup, is_own="ephemeral" in volume)
     title = bound["metadata"]["name"]
     _check_reach(bound, title, node)
     spec = bound["spec"]
@@ -64,7 +66,7 @@ def find_disk(pod: Object, volume: Object, node: Object | None, files: NodeFiles
 _NO_SOURCE = ("capacity", "claimRef", "nodeAffinity")
 
 
-def _find_volume(pod: Object, volume: str, claim_name: str, lookup: Lookup) -> Object:
+def _find_volume(pod: Object, volume: str, claim_name: str, lookup: Lookup, *, is_own: bool) -> Object:
     namespace = pod["metadata"]["namespace"]
 
     def fail(why: str) -> VolumeProblem:
@@ -76,6 +78,8 @@ def _find_volume(pod: Object, volume: str, claim_name: str, lookup: Lookup) -> O
     if claim is None:
         missing = f'persistentvolumeclaims "{claim_name}" not found'
         raise fail(f"failed to fetch PVC from API server: {missing}")
+    if is_own and not is_owned(claim, pod):
+        raise fail(refuse_stranger(claim, pod))
     if claim["metadata"].get("deletionTimestamp") is not None:
         raise fail("PVC is being deleted")
     name = claim["spec"].get("volumeName", "")
@@ -95,9 +99,6 @@ def _check_reach(volume: Object, title: str, node: Object | None) -> None:
     required = (volume["spec"].get("nodeAffinity") or {}).get("required")
     if required is None:
         return
-    # Only what has an affinity needs the scheduler's words for it.
-    from simcluster.controllers.scheduling.asks import read_node_term
-
     metadata: Object = {"name": ""} if node is None else node["metadata"]
     terms = [read_node_term(each) for each in required.get("nodeSelectorTerms") or ()]
     if not any(term.matches(metadata["name"], metadata.get("labels") or {}) for term in terms):

@@ -341,6 +341,45 @@ def test_data_outlives_its_pod(api, pod_room, volumes, name):
         assert ended["status"]["phase"] == "Succeeded"
 
 
+def brings_along(room, name, of_class):
+    """A pod that brings its claim along, and ends."""
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    wanted = {"metadata": {"labels": {"a": "b"}}, "spec": asked | {"storageClassName": of_class}}
+    volume = {"name": "data", "ephemeral": {"volumeClaimTemplate": wanted}}
+    return user(room, name, "echo one > /data/x", volumes=[volume])
+
+
+def test_a_claim_that_a_pod_brings_along(pod_room, volumes, name):
+    """It is made with the pod, is the pod's own, and goes with it."""
+    volumes()
+    made = brings_along(pod_room, name, name)
+    pod_room.until("pods", name, lambda each: each["status"].get("phase") == "Succeeded")
+    found = pod_room.get(CLAIMS, f"{name}-data").ok["metadata"]
+    assert found["labels"] == {"a": "b"}
+    assert found["ownerReferences"] == [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": name,
+            "uid": made["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    pod_room.delete("pods", name)
+    pod_room.until_gone(CLAIMS, f"{name}-data")
+
+
+def test_a_claim_that_is_somebody_else_s(api, pod_room, name):
+    """A pod does not take a claim that has the name of its own."""
+    claim(pod_room, f"{name}-data", name)
+    brings_along(pod_room, name, name)
+    where = pod_room.name
+    text = f"PVC {where}/{name}-data was not created for pod {where}/{name} (pod is not owner)"
+    number = len(nodes(api))
+    assert refusal(pod_room, name) == f"0/{number} nodes are available: {text}. not found"
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -5,8 +5,10 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +156,53 @@ def test_wrong_options_say_what_would_be_right(options: list[str], said: str) ->
     )
     assert done.returncode == 2
     assert done.stderr.startswith(said)
+
+
+def database() -> dict[str, Any]:
+    """A StatefulSet of one pod that adds its node's name to its data, and is ready once it has done so twice."""
+    script = 'echo "$ON" >> /data/x; trap "exit 0" TERM; sleep 600 & wait'
+    name = [{"name": "ON", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    probe = {"exec": {"command": ["sh", "-c", "test $(wc -l < /data/x) = 2"]}, "periodSeconds": 1}
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    container = {"name": "c", "image": "shell:1", "args": [script], "env": name}
+    container |= {"volumeMounts": mounts, "readinessProbe": probe}
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [container]}}
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    spec = {"serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
+    spec |= {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": asked}]}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec}
+
+
+def await_pod(cluster: simcluster.Cluster, holds: Callable[[Any], Any]) -> Any:
+    """The only pod, once it is there and `holds` of it."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        found = [each for each in items(cluster, "pods") if holds(each)]
+        if found:
+            return found[0]
+    raise AssertionError(f"not within 30 s: {items(cluster, 'pods')}")
+
+
+def refusal(pod: Any) -> str | None:
+    """Why a pod is not scheduled."""
+    found = [each for each in pod["status"].get("conditions", []) if each["type"] == "PodScheduled"]
+    return found[0]["message"] if found and found[0]["status"] == "False" else None
+
+
+@needs_kubectl
+def test_a_pod_goes_where_its_data_is(tmp_path: Path) -> None:
+    """A pod with a claim comes back to its node with its data, waits for that node, and leaves nothing in the end."""
+    with simcluster.Cluster(IMAGES, nodes=2, directory=tmp_path) as cluster:
+        kubectl(cluster, "create", "-f", "-", given=[database()])
+        first = await_pod(cluster, lambda pod: pod["status"].get("phase") == "Running")
+        node = first["spec"]["nodeName"]
+        kubectl(cluster, "delete", "pod", "db-0")
+        kubectl(cluster, "rollout", "status", "statefulset/db", "--timeout=30s")
+        (data,) = (tmp_path / "nodes" / node).rglob("x")
+        assert data.read_text() == f"{node}\n{node}\n"
+        kubectl(cluster, "cordon", node)
+        kubectl(cluster, "delete", "pod", "db-0")
+        waiting = await_pod(cluster, refusal)
+        text = "1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) were unschedulable."
+        assert f"0/2 nodes are available: {text}" in str(refusal(waiting))
+    assert not (tmp_path / "nodes").exists()

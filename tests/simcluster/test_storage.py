@@ -295,6 +295,30 @@ def test_one_pod_alone() -> None:
     simulate(story)
 
 
+def test_a_claim_that_a_pod_brings_along() -> None:
+    """It is made from the pod's template, is the pod's own, and goes with it; one that is there is not taken."""
+
+    async def story(cluster: Cluster) -> None:
+        provide_storage(cluster)
+        asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        wanted = {"metadata": {"labels": {"a": "b"}}, "spec": asked}
+        volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": wanted}}]
+        cluster.apply("pods", user(volumes=volumes))
+        await cluster.until(lambda: cluster.get("pods", "p")["status"].get("phase") == "Running")
+        made = cluster.get(PVC, "p-v")
+        assert made["metadata"]["labels"] == {"a": "b"}
+        assert made["metadata"]["ownerReferences"][0]["uid"] == cluster.get("pods", "p")["metadata"]["uid"]
+        delete(cluster, "pods", "p")
+        await cluster.until(lambda: is_gone(cluster, PVC, "p-v") and cluster.names(PV, None) == [])
+        cluster.apply(PVC, claim("q-v", storageClassName="standard"))
+        cluster.apply("pods", user("q", volumes=volumes))
+        await cluster.until(lambda: cluster.events("FailedScheduling") != [])
+        text = "PVC default/q-v was not created for pod default/q (pod is not owner)"
+        assert cluster.events("FailedScheduling") == [f"0/1 nodes are available: {text}. not found"]
+
+    simulate(story)
+
+
 def test_a_bound_claim_does_not_grow() -> None:
     """Its class has to allow that; nor does it shrink below what it has."""
 

@@ -149,6 +149,19 @@ def read_volume_ask(
     return VolumeAsk(tuple(reached), tuple(waiting), fitting, classes, taken, lost)
 
 
+def is_owned(claim: Any, pod: Any) -> bool:
+    """Whether a claim was made for that pod."""
+    owners = claim["metadata"].get("ownerReferences") or ()
+    return any(each.get("controller") and each["uid"] == pod["metadata"]["uid"] for each in owners)
+
+
+def refuse_stranger(claim: Any, pod: Any) -> str:
+    """That a claim has the name of one that a pod brings along, and is not it."""
+    return (
+        f"PVC {'/'.join(name_of(claim))} was not created for pod {'/'.join(name_of(pod))} (pod is not owner)"
+    )
+
+
 def _find(pod: Any, claims: Lookup) -> Iterator[Any]:
     """The claims of a pod, or what is the matter with one of them."""
     volumes: Sequence[Object] = pod["spec"].get("volumes") or ()
@@ -166,6 +179,8 @@ def _find(pod: Any, claims: Lookup) -> Iterator[Any]:
                 if is_own
                 else f'persistentvolumeclaim "{name}" not found'
             )
+        elif is_own and not is_owned(claim, pod):
+            yield refuse_stranger(claim, pod)
         elif binding.phase_of(claim) == "Lost":
             lost = binding.volume_of(claim)
             yield f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{lost}"'
