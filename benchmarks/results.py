@@ -91,6 +91,7 @@ def render(figures: Sequence[Figure], *, machine: str, profiles: Mapping[str, st
         "",
         "Written by `tox -e bench`. Every figure is of one run on one machine, beside its peer's from the same run;",
         "several rounds give the median with the spread. Machines differ and are noisy: the ratio is what to look at.",
+        "Python's modules are compiled before, as an installation leaves them.",
         "",
         f"Machine: {machine}.",
         "",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import stat
 import sys
@@ -128,6 +129,7 @@ def own_mounts() -> None:
         _own_users_and_mounts()
     else:
         _follow_machine()
+    _find_programs()  # once for all rooms
     for target, is_directory in _USUAL_POINTS:
         # Once for all rooms; one that can not be provided here is tried again in each.
         with contextlib.suppress(OSError):
@@ -167,14 +169,19 @@ def furnish(room: Room, network: int | None) -> None:
             _uncover(covered)
 
 
+@functools.cache
+def _find_programs() -> frozenset[Path]:
+    """The directories that Python needs; they stay the same for all processes of a zygote."""
+    return frozenset(Path(each).resolve() for each in (sys.prefix, sys.base_prefix, *sys.path) if each)
+
+
 def _hold_programs(target: str) -> dict[Path, int]:
     """Path → descriptor of what Python needs of the directories that a mount there would cover.
 
     A checkout in /work must not vanish from pods that have a volume at /work.
     """
-    needed = {Path(each).resolve() for each in (sys.prefix, sys.base_prefix, *sys.path) if each}
     top = Path(target).resolve()
-    found = [each for each in needed if each != top and each.is_relative_to(top) and each.is_dir()]
+    found = [each for each in _find_programs() if each != top and each.is_relative_to(top) and each.is_dir()]
     outer = [
         each for each in found if not any(each != other and each.is_relative_to(other) for other in found)
     ]
