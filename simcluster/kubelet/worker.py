@@ -87,9 +87,9 @@ class PodWorker:
         """The pod's object has changed."""
         was_deleting, before = is_deleting(self.pod), self.pod
         self.pod = pod
-        for each in launch.list_containers(pod):
-            self.containers.setdefault(each.name, each)
-        if pod["spec"] != before["spec"]:
+        if pod["spec"] is not before["spec"]:
+            for each in launch.list_containers(pod):
+                self.containers.setdefault(each.name, each)
             resize(self, before)
         self.volumes.refresh_soon()
         if is_deleting(pod):
