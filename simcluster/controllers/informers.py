@@ -50,7 +50,8 @@ class Informer:
     def list(self, namespace: str | None = None) -> Iterable[Object]:
         """All objects, of one namespace or of all."""
         if namespace is not None:
-            return list(self._objects.get(namespace, {}).values())
+            objects = self._objects.get(namespace)
+            return list(objects.values()) if objects else ()
         return [obj for objects in self._objects.values() for obj in objects.values()]
 
     def owned(self, uid: str) -> Iterable[Object]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from simcluster.controllers.metadata import annotations_of, is_deleting, name_of, uid_of, with_status
@@ -163,7 +163,7 @@ def _imagine(each: Container, known: _Pod, now: float) -> Container:
     else:
         state = Running(known.started_at)
     is_up = isinstance(state, Running)
-    return replace(each, state=state, starts=1, is_started=is_up, is_ready=is_up)
+    return Container(each.name, each.kind, state, starts=1, is_started=is_up, is_ready=is_up)
 
 
 def _read_seconds(pod: Object, annotation: str) -> float | None:

@@ -14,6 +14,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 Fields = dict[str, Any]
 
 LEAF: Fields = {}
@@ -159,7 +161,10 @@ def key_element(values: dict[str, Any]) -> str:
 
 
 def _write_keys(values: dict[str, Any]) -> str:
-    return f"k:{json.dumps(values, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}"
+    try:
+        return f"k:{orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()}"
+    except TypeError:  # a number of more than 64 bits
+        return f"k:{json.dumps(values, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}"
 
 
 def value_element(value: Any) -> str:

@@ -9,7 +9,6 @@ k8s.io/apiserver pkg/storage/names/generate.go.
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -63,6 +62,10 @@ _RULES: dict[str, Callable[[str], list[str]]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": complain_path_segment,
     "jobs.batch": complain_subdomain,
 }
+
+
+# The bits of a UUID that say its variant and version, and what they say in a random one (RFC 9562).
+_MARKED, _RANDOM = 0xF000C000 << 48, 0x40008000 << 48
 
 
 def find_faults(resource: str, metadata: Mapping[str, Any]) -> list[Cause]:
@@ -172,4 +175,6 @@ def generate_name(base: str, chance: random.Random) -> str:
 
 def make_uid(chance: random.Random) -> str:
     """Return a random (version 4) UUID."""
-    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
+    # By hand: uuid.UUID takes ten times as long.
+    digits = f"{chance.getrandbits(128) & ~_MARKED | _RANDOM:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

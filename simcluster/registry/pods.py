@@ -13,8 +13,10 @@ from simcluster.store import Store
 Object = dict[str, Any]
 
 # What the admission plug-in DefaultTolerationSeconds adds.
-_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_TOLERATION_S = 300
+_TOLERATIONS: tuple[Object, ...] = tuple(
+    {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+)
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
@@ -55,14 +57,8 @@ def prepare(pod: Object, old: Object | None, around: _Around) -> None:
 
 def _tolerate(spec: Object) -> None:
     tolerations = spec.get("tolerations", [])
-    for key in _TOLERATED:
-        if not any(_covers(each, key) for each in tolerations):
-            added = {
-                "key": key,
-                "operator": "Exists",
-                "effect": "NoExecute",
-                "tolerationSeconds": _TOLERATION_S,
-            }
+    for added in _TOLERATIONS:
+        if not any(_covers(each, added["key"]) for each in tolerations):
             tolerations = [*tolerations, added]
     spec["tolerations"] = tolerations
 

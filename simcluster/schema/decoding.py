@@ -1,8 +1,9 @@
 """Reads an object as its kind's type: drops what the type has not, refuses what has the wrong form, defaults.
 
 The rule it keeps: what comes out shares nothing with what went in and holds only fields of the type, `kind`,
-`apiVersion` and `metadata` first; what the API server fills in is filled in. Empty lists, maps and texts are
-left out as Go's encoder leaves them out, and where it writes `null` for an empty list, so does this.
+`apiVersion` and `metadata` first; what the API server fills in is filled in. Conditions and tolerations of pods, which
+thousands have alike, are shared by all that came out: nobody may change them in place. Empty lists, maps and texts
+are left out as Go's encoder leaves them out, and where it writes `null` for an empty list, so does this.
 
 It knows no rules between fields: that is validation. It is pure.
 """
@@ -26,6 +27,10 @@ Path = tuple[Any, str, Type | None] | None
 _QUANTITY = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 _FIRST = ("kind", "apiVersion", "metadata")
+# Elements of lists that thousands of pods have alike: each is kept once.
+_ALIKE = frozenset({"io.k8s.api.core.v1.PodCondition", "io.k8s.api.core.v1.Toleration"})
+_MOST_SHARED = 5_000
+_shared: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
 class Report:
@@ -92,16 +97,12 @@ def _is_left_out(type_: Type, field: Field, empty: Any) -> bool:
 
 
 def _default(type_: Type, fields: dict[str, Field], out: dict[str, Any], report: Report) -> None:
-    for name, default in _declared(type_, fields):
+    filled = type_.filled
+    if filled is None:
+        filled = type_.filled = _list_filled(type_, fields)
+    for name, default in filled:
         if name not in out:
             out[name] = _object(fields[name].type, {}, None, report) if default is _EMPTY else default
-    for name in INSTANTS.get(type_.name, ()):
-        out.setdefault(name, None)
-    static = STATIC.get(type_.name)
-    if static is not None:
-        for name, default in static.items():
-            if name not in out:
-                out[name] = default
     fill = CONDITIONAL.get(type_.name)
     if fill is not None:
         fill(out)
@@ -110,21 +111,19 @@ def _default(type_: Type, fields: dict[str, Field], out: dict[str, Any], report:
 _EMPTY = object()
 
 
-def _declared(type_: Type, fields: dict[str, Field]) -> list[tuple[str, Any]]:
-    """Return the defaults that OpenAPI states for a type, kept on the type once they are known."""
-    known: list[tuple[str, Any]] | None = type_.declared
-    if known is None:
-        known = []
-        for name, field in fields.items():
-            form = field.type.form
-            if form is Form.OBJECT and field.default == {}:
-                known.append((name, _EMPTY))
-            elif (type_.name, name) in ZEROS and not field.default:
-                continue
-            elif field.default is not None and form not in (Form.OBJECT, Form.TIME, Form.ANY, Form.QUANTITY):
-                known.append((name, field.default))
-        type_.declared = known
-    return known
+def _list_filled(type_: Type, fields: dict[str, Field]) -> list[tuple[str, Any]]:
+    """Return what an absent field is given: the defaults that OpenAPI states, null instants, Go's own defaults."""
+    filled: list[tuple[str, Any]] = []
+    for name, field in fields.items():
+        form = field.type.form
+        if form is Form.OBJECT and field.default == {}:
+            filled.append((name, _EMPTY))
+        elif (type_.name, name) in ZEROS and not field.default:
+            continue
+        elif field.default is not None and form not in (Form.OBJECT, Form.TIME, Form.ANY, Form.QUANTITY):
+            filled.append((name, field.default))
+    filled += [(name, None) for name in INSTANTS.get(type_.name, ())]
+    return filled + list((STATIC.get(type_.name) or {}).items())
 
 
 def _list(type_: Type, value: Any, path: Path, report: Report) -> Any:
@@ -132,10 +131,22 @@ def _list(type_: Type, value: Any, path: Path, report: Report) -> Any:
         raise _wrong(type_, value, path)
     item = type_.item
     decoder = _DECODERS[item.form]
-    return [
+    decoded = [
         decoder(item, _zero(item) if each is None else each, (path, f"[{index}]", None), report)
         for index, each in enumerate(value)
     ]
+    return [_share(item, each) for each in decoded] if item.name in _ALIKE else decoded
+
+
+def _share(type_: Type, value: dict[str, Any]) -> dict[str, Any]:
+    """Return the one object of that content that all have; what has parts is left as it is."""
+    try:
+        return _shared.setdefault((type_.name, *value.items()), value)
+    except TypeError:
+        return value
+    finally:
+        if len(_shared) > _MOST_SHARED:
+            _shared.clear()
 
 
 def _map(type_: Type, value: Any, path: Path, report: Report) -> Any:

@@ -29,6 +29,9 @@ class Form(enum.Enum):
     INT_OR_STRING = "int-or-string"
     ANY = "any"
 
+    # Decoding looks one up for every value; Enum's own hash is written in Python.
+    __hash__ = object.__hash__
+
 
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _SCALARS = {
@@ -85,8 +88,8 @@ class Type:
         self.atomic = self.form in _PLAIN or _is_atomic(self.form, schema)
         # The fields that tell the elements of a list apart: none for a set of plain values.
         self.keys: tuple[str, ...] = tuple(schema.get("x-kubernetes-list-map-keys", ()))
-        # The defaults that OpenAPI states for the fields, once `decoding` has asked for them.
-        self.declared: list[tuple[str, Any]] | None = None
+        # What is filled in for absent fields, whatever the others are, once `decoding` has asked for it.
+        self.filled: list[tuple[str, Any]] | None = None
         # What of an object of this type is there before anybody writes it, once `comparison` has asked for it.
         self.blank: dict[str, Any] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -135,3 +136,15 @@ def test_sets_of_one_content_are_one_object_and_others_share_their_parts() -> No
     assert one is same
     assert one != other
     assert one["f:status"]["f:conditions"] is other["f:status"]["f:conditions"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "ip", "protocol"]), st.text() | st.booleans() | st.integers(), min_size=1
+    )
+)
+def test_the_keys_of_an_element_are_written_as_compact_sorted_json(values: dict[str, Any]) -> None:
+    """Whatever the values hold, and however large a number is."""
+    written = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    assert key_element(values) == f"k:{written}"

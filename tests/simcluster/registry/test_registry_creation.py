@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from registry_objects import CATALOGUE, DEPLOYMENTS, NOW_TEXT, Clock, causes, deployment, pod
 
 from simcluster.errors import (
@@ -17,6 +20,7 @@ from simcluster.errors import (
     StatusError,
 )
 from simcluster.registry import Registry, WriteOptions
+from simcluster.registry.naming import make_uid
 
 
 def test_a_new_object_gets_what_every_object_gets(registry: Registry) -> None:
@@ -268,3 +272,33 @@ def test_unknown_fields_are_refused_told_or_dropped_as_asked(registry: Registry)
     )
     assert told == ['unknown field "foo"']
     assert "foo" not in warned
+
+
+@given(seed=st.integers())
+def test_a_uid_is_a_random_uuid(seed: int) -> None:
+    """Version 4 of RFC 9562, as the standard library writes the same bits."""
+    bits = random.Random(seed).getrandbits(128)
+
+    assert make_uid(random.Random(seed)) == str(uuid.UUID(int=bits, version=4))
+
+
+def test_pods_share_what_they_have_alike_and_nothing_else(registry: Registry) -> None:
+    """Equal conditions and tolerations are one object each, those that differ are not, and lists are each pod's own."""
+    ready = {"type": "Ready", "status": "True"}
+    pods = []
+    for name, status in (("a", "True"), ("b", "True"), ("c", "False")):
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "tolerations": [{"key": "k", "operator": "Exists"}],
+        }
+        made = registry.create("pods", "default", {"metadata": {"name": name}, "spec": spec})
+        made = made | {"status": {"conditions": [ready | {"status": status}]}}
+        pods.append(registry.update("pods", "default", name, made, subresource="status"))
+    conditions = [each["status"]["conditions"] for each in pods]
+    tolerations = [each["spec"]["tolerations"] for each in pods]
+
+    assert conditions[0][0] is conditions[1][0]
+    assert (conditions[1][0]["status"], conditions[2][0]["status"]) == ("True", "False")
+    assert conditions[0] is not conditions[1]
+    assert all(one is other for one, other in zip(tolerations[0], tolerations[2], strict=True))
+    assert tolerations[0] is not tolerations[2]
