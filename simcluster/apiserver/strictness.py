@@ -42,13 +42,14 @@ def _is_plain(body: bytes, value: Any) -> bool:
 
 
 def _count_keys(value: Any) -> int:
-    if value.__class__ is dict:
-        return len(value) + sum(
-            _count_keys(each) for each in value.values() if each.__class__ in (dict, list)
-        )
-    if value.__class__ is list:
-        return sum(_count_keys(each) for each in value if each.__class__ in (dict, list))
-    return 0
+    count, values = 0, [value]
+    for each in values:  # it grows meanwhile
+        if each.__class__ is dict:
+            count += len(each)
+            values.extend(each.values())
+        elif each.__class__ is list:
+            values.extend(each)
+    return count
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -76,7 +76,9 @@ def share(fields: Fields) -> Fields:
     if known is None:
         if len(_shared) >= _MOST_SHARED:
             _shared.clear()
-        known = _shared[key] = {name: share(fields[name]) for name in sorted(fields)}
+        known = _shared[key] = {
+            name: share(fields[name]) if fields[name] else LEAF for name in sorted(fields)
+        }
     return known
 
 

@@ -77,6 +77,10 @@ def _object(type_: Type, value: Any, path: Path, report: Report) -> Any:
         field = fields.get(key)
         if field is None:
             report.unknown.append(show((path, key, type_)))
+        elif item.__class__ is str and field.type.is_text:
+            # Most values are: as they are, and without the path that an error would show.
+            if item or not _is_left_out(type_, field, item):
+                out[key] = item
         elif item is not None:
             kept = _DECODERS[field.type.form](field.type, item, (path, key, type_), report)
             if kept or not _is_left_out(type_, field, kept):

@@ -84,6 +84,8 @@ class Type:
         self.enum: tuple[str, ...] = tuple(schema.get("enum", ()))
         self.format: str = schema.get("format", "")
         self.bounds = BOUNDS.get(self.format)
+        # Whether every text will do.
+        self.is_text = self.form is Form.STRING and self.format != "byte"
         # Whether it is owned and replaced as one: what has no parts, and what the schema says so of.
         self.atomic = self.form in _PLAIN or _is_atomic(self.form, schema)
         # The fields that tell the elements of a list apart: none for a set of plain values.
