@@ -8,6 +8,7 @@ Neither needs a cluster. Both end with 0 if all is well, 1 if not, 2 if they cou
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import sys
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument("files", type=Path, nargs="+", metavar="FILE")
     check.set_defaults(command=lambda options: _check(options.files))
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no lines gets something else for them
     try:
         return int(options.command(options))
     except BrokenPipeError:  # `| head` has seen enough

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,7 +72,7 @@ def simcluster(
     given: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(MARK))):  # the nearest one counts
         if mark.args:
-            raise pytest.UsageError(f"{request.node.nodeid}: the mark {MARK} takes options by name only")
+            pytest.fail(f"{request.node.nodeid}: the mark {MARK} takes options by name only", pytrace=False)
         given |= mark.kwargs
     yield from _run(request, simcluster_options | given)
 
@@ -85,18 +86,25 @@ def simcluster_session(
 
 
 def _run(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator[RunningCluster]:
-    from simcluster.cluster import Cluster
+    from simcluster.cluster import Cluster, StartError
 
     known = list(inspect.signature(Cluster).parameters)
     unknown = sorted(options.keys() - set(known))
     if unknown:
-        raise pytest.UsageError(
+        pytest.fail(
             f"{request.node.nodeid}: unknown option of a simulated cluster: {', '.join(unknown)}\n"
-            f"  known options: {', '.join(sorted(known))}"
+            f"  known options: {', '.join(sorted(known))}",
+            pytrace=False,
         )
-    with Cluster(**options) as cluster:
+    cluster, refusal = Cluster(**options), ""
+    try:
+        cluster.start()
+    except StartError as error:
+        refusal = str(error)
+    if refusal:  # not in the handler: pytest would show both
+        pytest.fail(refusal, pytrace=False)
+    with ExitStack() as ends:
+        ends.callback(cluster.stop)
         running = RunningCluster(cluster)
-        try:
-            yield running
-        finally:
-            running.close()
+        ends.callback(running.close)
+        yield running

@@ -62,7 +62,7 @@ def comparison_table(results: Sequence[Judged], *, width: int, is_coloured: bool
             _gap(joins),
             _gap(leaves),
             _seconds(max((variant.silence_s for variant in found), default=0.0)),
-            f"{met} of {len(verdicts)}",
+            f"{met} of {len(verdicts)}" if verdicts else "none stated",
         )
     return _render([table], width, is_coloured=is_coloured)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,6 +254,19 @@ def test_judge_what_no_run_has_finished(
 
     assert main(["judge", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"{tmp_path}/history.jsonl: {message}\n"
+
+
+def test_judge_where_the_terminal_has_few_letters(told: History, tmp_path: Path) -> None:
+    """The table has something else for its lines, and all its words."""
+    Folder(tmp_path).add(told)
+    found = subprocess.run(
+        [sys.executable, "-m", "harness", "judge", str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "FAIL headless: errors" in found.stdout
 
 
 def test_judge_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

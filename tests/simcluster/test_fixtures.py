@@ -115,10 +115,17 @@ def test_marked(simcluster):
 @pytest.mark.simcluster("v1.36")
 def test_unnamed(simcluster):
     pass
+
+@pytest.mark.simcluster(profile="slow")
+def test_unknown(simcluster):
+    pass
 """
     )
     result = own_run.runpytest_subprocess()
-    result.assert_outcomes(errors=2)
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(['*unknown profile "slow"', "*known profiles: faithful, fast"])
+    # Of a mistake in a mark nobody wants to see how a cluster is started.
+    result.stdout.no_fnmatch_line("*subprocess.Popen*")
     result.stdout.fnmatch_lines(
         ["*unknown option of a simulated cluster: image*", "*known options: *images*"]
     )
