@@ -45,6 +45,8 @@ _API_PORT, _SERVICE_PORT = 6443, 443
 # What is imported after the first answer, in parts, so that a cluster that is stopped at once need not wait for all.
 LATER = (
     "simcluster.kubelet.fleet",
+    "simcluster.apiserver.streams",
+    "simcluster.apiserver.proxying",
     "simcluster.network.dns",
     "simcluster.network.proxy",
     "simcluster.faults.admin",

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -34,7 +35,6 @@ from simcluster.apiserver.pod_writes import PodWrites
 from simcluster.apiserver.refusing import refuse
 from simcluster.apiserver.reviews import Reviews
 from simcluster.apiserver.roles import RegistryRoles
-from simcluster.apiserver.streams import Streams
 from simcluster.apiserver.targets import PROXY, Target, find_kind, read_target
 from simcluster.apiserver.tls import make_tls
 from simcluster.apiserver.token_requests import TokenRequests
@@ -53,6 +53,9 @@ from simcluster.faults.requests import Facts, RequestFaults
 from simcluster.registry import Admit, Object, Registry, admit_all
 from simcluster.schema import Protobuf
 from simcluster.tokens import TokenIssuer
+
+if TYPE_CHECKING:
+    from simcluster.apiserver.streams import Streams
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +99,8 @@ class ApiServer:
         self._objects = Objects(registry)
         self.faults = RequestFaults(chance)
         self.watches = Watches(registry, chance, self.faults)
-        self._streams = Streams(registry, kubelet, chance)
+        self.kubelet = kubelet  # may be set once the nodes run
+        self._chance = chance
         self._reviews = Reviews(registry, self._callers)
         self._tokens = TokenRequests(registry, issuer)
         self._pods = PodWrites(registry)
@@ -132,14 +136,12 @@ class ApiServer:
             "url": f"https://{self.host}:{self._doors.owner_port if self._doors is not None else 0}"
         }
 
-    @property
-    def kubelet(self) -> Kubelet | None:
-        """Who is asked for logs and commands; may be set once the node runs."""
-        return self._streams.kubelet
+    @functools.cached_property
+    def _streams(self) -> Streams:
+        # Not at the top: nothing that is streamed is among the first answers.
+        from simcluster.apiserver.streams import Streams
 
-    @kubelet.setter
-    def kubelet(self, kubelet: Kubelet | None) -> None:
-        self._streams.kubelet = kubelet
+        return Streams(self.registry, lambda: self.kubelet, self._chance)
 
     async def start(self, host: str, port: int, entrance: Entrance | None = None) -> None:
         """Listen; port 0 takes a free one. With an `entrance`, listen there."""

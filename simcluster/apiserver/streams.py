@@ -10,6 +10,7 @@ pkg/streaming/remotecommand.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import asdict
 
 from aiohttp import web
@@ -26,13 +27,15 @@ from simcluster.registry import Object, Registry
 class Streams:
     """Serves pods/log, pods/exec, pods/attach, pods/portforward and the proxies.
 
-    `kubelet` is None until the nodes are there.
+    `find_kubelet` returns None until the nodes are there.
     """
 
-    def __init__(self, registry: Registry, kubelet: Kubelet | None, chance: random.Random) -> None:
+    def __init__(
+        self, registry: Registry, find_kubelet: Callable[[], Kubelet | None], chance: random.Random
+    ) -> None:
         self._registry = registry
         self._chance = chance
-        self.kubelet = kubelet
+        self._find_kubelet = find_kubelet
 
     async def log(self, call: Call) -> web.StreamResponse:
         """Stream the log of a container."""
@@ -105,9 +108,10 @@ class Streams:
             await self._require_kubelet().find_running(verb, *where)
 
     def _require_kubelet(self) -> Kubelet:
-        if self.kubelet is None:
+        kubelet = self._find_kubelet()
+        if kubelet is None:
             raise StatusError("the node of the pod is not running yet", code=503, reason="ServiceUnavailable")
-        return self.kubelet
+        return kubelet
 
 
 def _require_node(pod: Object) -> None:
