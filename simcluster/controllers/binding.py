@@ -86,14 +86,19 @@ def find_volume(
 
     `waits`: only one that names the claim. `reaches`: for a node, whether it reaches a volume.
     """
-    fitting = [each for each in volumes if _fits(each, claim)]
-    named = [each for each in fitting if names(each, claim)]
+    # Most volumes are somebody else's: what shows that at once is asked first.
+    open_to_it = [each for each in volumes if each["spec"].get("claimRef") is None or names(each, claim)]
+    named = [each for each in open_to_it if names(each, claim) and _fits(each, claim)]
     if named:
         chosen = min(named, key=_order)
         return chosen if reaches is None or reaches(chosen) else None
     if waits and reaches is None:
         return None
-    free = [each for each in fitting if _is_free(each, claim) and (reaches is None or reaches(each))]
+    free = [
+        each
+        for each in open_to_it
+        if _is_free(each, claim) and _fits(each, claim) and (reaches is None or reaches(each))
+    ]
     return min(free, key=_order, default=None)
 
 
