@@ -77,7 +77,8 @@ def _client(
         known = ", ".join(sorted(name for name in by_variant if name is not None)) or "none"
         raise ManifestError(
             f"{scenario.path}: no client measures the variant {variant}\n"
-            f"  clients in {scenario.manifests}: {known}"
+            f"  clients in {scenario.manifests}: {known}\n"
+            f"  a client is a Deployment with the labels app: client and kube-grpc.dev/variant: {variant}"
         )
     load = scenario.load
     given = (("RATE", f"{load.rate:g}"), ("DEADLINE_S", f"{load.deadline_s:g}"), *env)

@@ -37,10 +37,14 @@ def load_file(file: Path) -> list[Object]:
         documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise ManifestError(located(str(file), None, f"can not be read: {error.strerror}")) from None
+    except UnicodeDecodeError:
+        raise ManifestError(located(str(file), None, "not text", ["a manifest is YAML in UTF-8"])) from None
     except yaml.YAMLError as error:
         raise _not_yaml(file, error) from None
     found = [document for document in documents if document is not None]
     for document in found:
+        if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
+            raise ManifestError(located(str(file), None, "an object, and its metadata, are mappings"))
         missing = [key for key in ("apiVersion", "kind", "metadata") if key not in document]
         if missing:
             raise ManifestError(located(str(file), None, f"an object without {', '.join(missing)}"))

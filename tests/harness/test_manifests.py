@@ -109,6 +109,8 @@ def test_the_file_is_not_changed(folder: Path) -> None:
         ("kustomization.yaml", "resources: [.]\n", "kustomization.yaml: this kustomization includes itself"),
         ("kustomization.yaml", "resources: [none.yaml]\n", "none.yaml: can not be read: No such file"),
         ("server.yaml", "kind: [", "server.yaml:1: not YAML: expected the node content"),
+        ("server.yaml", "- 5\n", "server.yaml: an object, and its metadata, are mappings"),
+        ("server.yaml", "metadata: x\n", "server.yaml: an object, and its metadata, are mappings"),
         ("server.yaml", "kind: Secret\n", "server.yaml: an object without apiVersion, metadata"),
     ],
 )
@@ -140,8 +142,16 @@ def test_a_variant_that_no_client_measures(folder: Path) -> None:
         prepare(parse(SCENARIO.replace("pool:", "pol:"), folder / "night.yaml"))
 
     assert str(refused.value) == (
-        f"{folder}/night.yaml: no client measures the variant pol\n  clients in {folder}: pool"
+        f"{folder}/night.yaml: no client measures the variant pol\n  clients in {folder}: pool\n"
+        "  a client is a Deployment with the labels app: client and kube-grpc.dev/variant: pol"
     )
+
+
+def test_a_manifest_that_is_not_text(folder: Path) -> None:
+    """It is refused with its name."""
+    (folder / "server.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ManifestError, match=r"server\.yaml: not text\n  a manifest is YAML in UTF-8"):
+        load(folder)
 
 
 def test_a_client_of_no_variant(folder: Path) -> None:
