@@ -40,6 +40,8 @@ class DeferredCall(
         self._metadata = metadata
         self._is_patient = is_patient
         self._task: asyncio.Task[Any] = asyncio.ensure_future(self._find())
+        # A call that nobody asks fails without a word, as gRPC's do.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _find(self) -> Any:
         began_at = time.monotonic()
