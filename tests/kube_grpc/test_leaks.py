@@ -27,8 +27,9 @@ def sockets() -> int:
     return found
 
 
-def assert_none_left(before: int) -> None:
-    """The servers' ends, which are in this process too, close a moment later."""
+def assert_none_left(api: Any, before: int) -> None:
+    """The servers' ends, which are in this process too, close a moment later; those of watches are told to."""
+    api.cut()
     deadline = time.monotonic() + WAIT_S
     while sockets() > before:
         assert time.monotonic() < deadline, f"{sockets()} sockets, {before} before"
@@ -53,7 +54,7 @@ def test_sync_channels(api: Any, kubeconfig: Path, make_backend: Any) -> None:
     for _ in range(3):
         use(kubeconfig).close()
 
-    assert_none_left(before)
+    assert_none_left(api, before)
 
 
 def test_a_channel_that_is_open_is_counted(api: Any, kubeconfig: Path, make_backend: Any) -> None:
@@ -64,7 +65,7 @@ def test_a_channel_that_is_open_is_counted(api: Any, kubeconfig: Path, make_back
 
     with use(kubeconfig):
         assert sockets() > before
-    assert_none_left(before)
+    assert_none_left(api, before)
 
 
 async def use_aio(kubeconfig: Path) -> None:
@@ -99,7 +100,7 @@ def test_aio_channels(
         assert asyncio.run(work()) == set()
     gc.collect()
 
-    assert_none_left(before)
+    assert_none_left(api, before)
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
     assert [
         item for item in recwarn.list if issubclass(item.category, ResourceWarning | RuntimeWarning)
