@@ -33,12 +33,14 @@ steps:
   - wait: 500ms
   - kill: {pods: 1, signal: KILL, pid_file: server.pid}
   - wait: {for: settled}
+  - wait: 1s
   - kill: {pods: 1}
   - wait: {for: settled}
   - roll: greeter
   - apply: more.yml
   - delete: {kind: ConfigMap, name: more}
   - wait: {for: settled}
+  - wait: 1s
   - wait: 3s
     name: quiet
 expect:
