@@ -142,8 +142,9 @@ def serve(settings: Settings, stop: threading.Event | None = None) -> None:
         log.info("lame duck: serving on for %g s", settings.lame_duck_s)
         healthy.enter_graceful_shutdown()
         time.sleep(settings.lame_duck_s)
+        stopped = server.stop(settings.grace_s)
         log.info("stopping: calls in flight have %g s", settings.grace_s)
-        server.stop(settings.grace_s).wait()
+        stopped.wait()
     log.info("stopped")
 
 

@@ -9,32 +9,19 @@ It does not decide who may do what (`authorizer`) and issues nothing for pods (`
 from __future__ import annotations
 
 import datetime
-import hashlib
 import ipaddress
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import hashes
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from simcluster import der, keys
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # As kubeadm: an authority for ten years, what it issues for one. Five minutes back, for a clock that is slow.
 AUTHORITY_DAYS = 3650
 ISSUED_DAYS = 365
 _BACKDATED_S = 300
-_SERIAL_BITS = 159
-# RFC 5280: the attributes of names, and the extensions; RFC 5758: the signature.
-_COMMON_NAME, _ORGANIZATION = der.identifier("2.5.4.3"), der.identifier("2.5.4.10")
-_SUBJECT_KEY, _KEY_USAGE, _OTHER_NAMES = (der.identifier(f"2.5.29.{number}") for number in (14, 15, 17))
-_CONSTRAINTS, _AUTHORITY_KEY, _PURPOSES = (der.identifier(f"2.5.29.{number}") for number in (19, 35, 37))
-_SERVER, _CLIENT = der.identifier("1.3.6.1.5.5.7.3.1"), der.identifier("1.3.6.1.5.5.7.3.2")
-_ECDSA_SHA256 = der.sequence(der.identifier("1.2.840.10045.4.3.2"))
-# Bits 0 digitalSignature, 5 keyCertSign, 6 cRLSign.
-_SIGNS_CERTIFICATES, _SIGNS_DATA = der.bits(b"\x86", 1), der.bits(b"\x80", 7)
-# What a subject is as the ssl module shows it: attributes, each a name and a value.
-Subject = Iterable[Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,82 +36,99 @@ class Authority:
     """A certificate authority with its key in memory. `now` is an aware datetime."""
 
     def __init__(self, now: datetime.datetime) -> None:
-        self._key = keys.generate()
-        self._name = _name("kubernetes", ())
-        self._identifier = hashlib.sha1(keys.read_point(self._key), usedforsecurity=False).digest()
-        extensions = (
-            _extension(_CONSTRAINTS, der.sequence(der.true()), critical=True),
-            _extension(_KEY_USAGE, _SIGNS_CERTIFICATES, critical=True),
-            _extension(_SUBJECT_KEY, der.octets(self._identifier)),
-        )
-        self._certificate = self._sign(self._name, self._key, now, AUTHORITY_DAYS, extensions)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _subject("kubernetes", ())
+        lasts = datetime.timedelta(days=AUTHORITY_DAYS)
+        builder = _unsigned(self._name, self._name, self._key.public_key(), now, lasts)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(_usage(signs=True), critical=True)
+        self._identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(self._identifier, critical=False)
+        self._certificate = builder.sign(self._key, hashes.SHA256())
 
     @property
     def certificate(self) -> bytes:
         """The authority's own certificate, PEM: what clients trust."""
-        return self._certificate
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue_server(self, names: Sequence[str], addresses: Sequence[str], now: datetime.datetime) -> KeyPair:
         """Issue a certificate for a server known by DNS `names` and IP `addresses`."""
-        others = [der.pack(0x82, name.encode("ascii")) for name in names]
-        others += [der.pack(0x87, ipaddress.ip_address(address).packed) for address in addresses]
-        known = _extension(_OTHER_NAMES, der.sequence(*others))
-        return self._issue(_name("kube-apiserver", ()), _SERVER, now, known)
+        others: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        others += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        return self._issue(_subject("kube-apiserver", ()), ExtendedKeyUsageOID.SERVER_AUTH, now, others)
 
     def issue_client(self, user: str, groups: Sequence[str], now: datetime.datetime) -> KeyPair:
         """Issue a certificate that makes its holder `user` (CN) in `groups` (O), as Kubernetes reads them."""
-        return self._issue(_name(user, groups), _CLIENT, now)
+        return self._issue(_subject(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, now, [])
 
-    def _issue(self, subject: bytes, purpose: bytes, now: datetime.datetime, *more: bytes) -> KeyPair:
-        key = keys.generate()
-        extensions = (
-            _extension(_CONSTRAINTS, der.sequence(), critical=True),
-            _extension(_KEY_USAGE, _SIGNS_DATA, critical=True),
-            _extension(_PURPOSES, der.sequence(purpose)),
-            _extension(_AUTHORITY_KEY, der.sequence(der.pack(0x80, self._identifier))),
-            *more,
-        )
-        return KeyPair(self._sign(subject, key, now, ISSUED_DAYS, extensions), keys.write_private(key))
-
-    def _sign(
+    def _issue(
         self,
-        subject: bytes,
-        key: ec.EllipticCurvePrivateKey,
+        subject: x509.Name,
+        purpose: x509.ObjectIdentifier,
         now: datetime.datetime,
-        days: int,
-        extensions: Iterable[bytes],
-    ) -> bytes:
-        """A certificate for the key, PEM (RFC 5280, 4.1)."""
-        begins_at, ends_at = (
-            now - datetime.timedelta(seconds=_BACKDATED_S),
-            now + datetime.timedelta(days=days),
+        others: list[x509.GeneralName],
+    ) -> KeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        lasts = datetime.timedelta(days=ISSUED_DAYS)
+        builder = _unsigned(subject, self._name, key.public_key(), now, lasts)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_usage(signs=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier)
+        builder = builder.add_extension(issuer, critical=False)
+        if others:
+            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return KeyPair(
+            certificate.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
         )
-        signed = der.sequence(
-            der.pack(0xA0, der.integer(2)),  # version 3
-            der.integer(secrets.randbits(_SERIAL_BITS) | 1),
-            _ECDSA_SHA256,
-            self._name,
-            der.sequence(der.time(begins_at), der.time(ends_at)),
-            subject,
-            keys.write_public(key),
-            der.pack(0xA3, der.sequence(*extensions)),
-        )
-        signature = self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
-        return der.pem("CERTIFICATE", der.sequence(signed, _ECDSA_SHA256, der.bits(signature)))
 
 
-def read_subject(subject: Subject) -> tuple[str, tuple[str, ...]]:
-    """Return user (CN) and groups (O) of a certificate's subject, as the API server's x509 authentication does."""
-    attributes = [attribute for part in subject for attribute in part]
-    names = [value for name, value in attributes if name == "commonName"]
-    groups = tuple(value for name, value in attributes if name == "organizationName")
-    return (names[0] if names else "", groups)
+def read_subject(certificate: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return user (CN) and groups (O) of a DER certificate, as the API server's x509 authentication does."""
+    subject = x509.load_der_x509_certificate(certificate).subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    groups = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return (str(names[0].value) if names else "", tuple(str(group.value) for group in groups))
 
 
-def _name(user: str, groups: Sequence[str]) -> bytes:
-    attributes = [*((_ORGANIZATION, group) for group in groups), (_COMMON_NAME, user)]
-    return der.sequence(*(der.set_of(der.sequence(kind, der.text(value))) for kind, value in attributes))
+def _subject(user: str, groups: Sequence[str]) -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)])
 
 
-def _extension(kind: bytes, content: bytes, *, critical: bool = False) -> bytes:
-    return der.sequence(kind, der.true() if critical else b"", der.octets(content))
+def _unsigned(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: datetime.datetime,
+    lasts: datetime.timedelta,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(seconds=_BACKDATED_S))
+        .not_valid_after(now + lasts)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )

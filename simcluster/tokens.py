@@ -20,11 +20,9 @@ from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-
-from simcluster import keys
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 # TokenRequest refuses less than ten minutes and answers with at most 2^32 seconds.
@@ -72,9 +70,11 @@ class TokenIssuer:
     """Signs and checks tokens with a key that never leaves the process."""
 
     def __init__(self) -> None:
-        self._key = keys.generate()
-        known = hashlib.sha256(keys.write_public(self._key)).digest()
-        self._header = {"alg": "ES256", "kid": _encode(known), "typ": "JWT"}
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        public = self._key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self._header = {"alg": "ES256", "kid": _encode(hashlib.sha256(public).digest()), "typ": "JWT"}
 
     def mint(
         self,

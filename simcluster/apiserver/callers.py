@@ -32,9 +32,9 @@ class Callers:
 
     def identify(self, request: web.BaseRequest) -> User:
         """Return who is calling; Unauthorized if that can not be told. A certificate counts before a token."""
-        user = self._identify_certificate(request)
-        if user is not None:
-            return user
+        certificate = self._certificate(request)
+        if certificate is not None:
+            return self._identify_certificate(certificate)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized
@@ -56,17 +56,17 @@ class Callers:
             extra += [(f"{_EXTRA}pod-name", (bearer.pod,)), (f"{_EXTRA}pod-uid", (bearer.pod_uid,))]
         return User(bearer.user, bearer.groups, bearer.account_uid, tuple(extra)), shared
 
-    def _identify_certificate(self, request: web.BaseRequest) -> User | None:
-        """Whom the connection's certificate names; None if there is none."""
+    def _certificate(self, request: web.BaseRequest) -> bytes | None:
         transport = request.transport
         tls = None if transport is None else transport.get_extra_info("ssl_object")
         # The TLS layer has checked it against the authority already.
         certificate: bytes | None = None if tls is None else tls.getpeercert(binary_form=True)
-        if tls is None or certificate is None:
-            return None
+        return certificate
+
+    def _identify_certificate(self, certificate: bytes) -> User:
         user = self._by_certificate.get(certificate)
         if user is None:
-            name, groups = read_subject(tls.getpeercert()["subject"])
+            name, groups = read_subject(certificate)
             user = User(name, (*groups, "system:authenticated"))
             if len(self._by_certificate) >= _KNOWN_CERTIFICATES:
                 self._by_certificate.clear()
