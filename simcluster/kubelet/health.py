@@ -33,6 +33,11 @@ _CODES = (
 )  # fmt: skip
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+# google.golang.org/grpc/backoff: how much longer each wait is.
+_MORE = 1.6
+
+
 class Unhealthy(Exception):  # noqa: N818 -- named for what was found
     """The check did not find the service serving; the text says what it found."""
 
@@ -79,11 +84,25 @@ def _read_status(data: bytes) -> str:
     return _STATUSES[number] if number < len(_STATUSES) else f"status {body.hex()}"
 
 
-async def check(address: str, port: int, service: str, agent: str) -> None:
-    """Return if the service is serving, Unhealthy or OSError if not. The caller bounds the time."""
-    reader, writer = await asyncio.open_connection(address, port)
+async def connect(address: str, port: int, delay_s: float) -> Connection:
+    """A connection; one that is refused is tried again after `delay_s`, then later and later, as grpc-go dials (without
+    its jitter). The caller bounds the time.
+    """
+    while True:
+        try:
+            return await asyncio.open_connection(address, port)
+        except OSError:
+            await asyncio.sleep(delay_s)
+        delay_s *= _MORE
+
+
+async def check(connection: Connection, authority: str, service: str, agent: str) -> None:
+    """Return if the service is serving, Unhealthy or OSError if not; it ends the connection. The caller bounds the
+    time.
+    """
+    reader, writer = connection
     try:
-        reply = await _call(reader, writer, f"{address}:{port}", service, agent)
+        reply = await _call(reader, writer, authority, service, agent)
     except h2.exceptions.ProtocolError as error:
         raise Unhealthy(
             f"rpc error: code = Unavailable desc = the server does not speak HTTP/2: {error}"

@@ -72,7 +72,8 @@ def make_target(worker: PodWorker, name: str, instance: Instance) -> Target:
     """Where the probes of a container go."""
     version = ".".join(worker.host.version.lstrip("v").split(".")[:2])
     assert worker.address is not None  # noqa: S101 -- for mypy: nothing runs before the pod has an address
-    return Target(worker.address, worker.spec(name), instance.run, version)
+    delay_s = worker.host.profile.probe_connect_s
+    return Target(worker.address, worker.spec(name), instance.run, version, delay_s)
 
 
 async def launch(worker: PodWorker, name: str) -> Instance:

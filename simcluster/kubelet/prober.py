@@ -3,7 +3,7 @@
 The rules it keeps (pkg/kubelet/prober/worker.go): liveness and readiness wait for startup; what is known at
 first is well for liveness, unwell for readiness, open for startup; a result counts once `successThreshold` or
 `failureThreshold` of its kind came in a row; a failed liveness or startup probe is asked no more until the
-container starts again; readiness goes on while the pod ends.
+container starts again; readiness goes on while the pod ends, and is asked out of turn while the container is new.
 """
 
 from __future__ import annotations
@@ -74,20 +74,31 @@ async def probe(
     complain: Callable[[str], None],
     *,
     first_s: float = 0.0,
+    again_s: float = 0.0,
 ) -> None:
     """Ask until cancelled, or until it is settled; `change` hears of each change of what is known.
 
-    `first_s` is waited before the first probe; `complain` hears what each failure found. Startup is settled
-    by either
-    result, liveness by failure.
+    `first_s` is waited before the first probe; `complain` hears what each failure found. Startup is settled by either
+    result, liveness by failure. Readiness that is not there yet is asked out of turn `again_s` after the start, and
+    once more after as long: the kubelet looks at a new container then. The period begins anew with that.
     """
     loop = asyncio.get_running_loop()
     tally = Tally.initial(kind)
+    begun_at = loop.time()
     # The kubelet's ticker runs from the start, and ticks within the initial delay do nothing.
     ticks = math.ceil(schedule.initial_delay_s / schedule.period_s)
-    due_at = loop.time() + max(ticks * schedule.period_s, first_s)
+    due_at = begun_at + max(ticks * schedule.period_s, first_s)
+    looks = [begun_at + again_s, begun_at + 2 * again_s] if kind == "readiness" and again_s > 0 else []
     while True:
-        await asyncio.sleep(max(0.0, due_at - loop.time()))
+        look_at = looks[0] if looks and not tally.is_well else math.inf
+        await asyncio.sleep(max(0.0, min(due_at, look_at) - loop.time()))
+        if look_at <= due_at:
+            looks = [each for each in looks if each > loop.time()]
+            due_at = loop.time() + schedule.period_s
+            if loop.time() < begun_at + schedule.initial_delay_s:
+                continue
+        else:
+            due_at += schedule.period_s
         outcome = await check(schedule.timeout_s)
         if not outcome.is_success:
             complain(outcome.message)
@@ -97,6 +108,4 @@ async def probe(
             if kind == "startup" or (kind == "liveness" and not tally.is_well):
                 return
         # As a ticker: a slow probe does not move the ones after it, and missed ones are not made up for.
-        due_at += schedule.period_s
-        if due_at < loop.time():
-            due_at = loop.time()
+        due_at = max(due_at, loop.time())

@@ -31,12 +31,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a container's probes go. `version` is the kubelet's, `1.36`, for the user agent."""
+    """Where a container's probes go. `version` is the kubelet's, `1.36`, for the user agent; `connect_delay_s` passes
+    before a gRPC probe tries its connection a second time.
+    """
 
     pod_ip: str
     container: Object
     execute: Execute
     version: str
+    connect_delay_s: float = 1.0
 
     def port(self, port: int | str) -> int:
         """A port by number or by the name that the container gives it; ValueError if it gives none."""
@@ -55,9 +58,9 @@ async def run(action: Object, target: Target, timeout_s: float) -> Outcome:
     try:
         if "exec" in action:
             return await _run_command(action["exec"].get("command") or [], target, timeout_s)
+        if "grpc" in action:
+            return await _check_grpc(action["grpc"], target, timeout_s)
         async with asyncio.timeout(timeout_s):
-            if "grpc" in action:
-                return await _check_grpc(action["grpc"], target)
             if "httpGet" in action:
                 return await _get(action["httpGet"], target)
             if "tcpSocket" in action:
@@ -89,16 +92,26 @@ async def _sleep(seconds: float) -> Outcome:
     return Outcome(is_success=True)
 
 
-async def _check_grpc(check: Object, target: Target) -> Outcome:
-    service = check.get("service")
+async def _check_grpc(check: Object, target: Target, timeout_s: float) -> Outcome:
+    service, where = check.get("service"), f"{target.pod_ip}:{check['port']}"
     name = "" if service is None else service
     # Not at the top: a cluster answers before it needs HTTP/2.
     from simcluster.kubelet import health
 
+    connection = None
     try:
-        await health.check(target.pod_ip, check["port"], name, f"kube-probe/{target.version}")
+        async with asyncio.timeout(timeout_s):
+            connection = await health.connect(target.pod_ip, check["port"], target.connect_delay_s)
+            await health.check(connection, where, name, f"kube-probe/{target.version}")
     except health.Unhealthy as failure:
         return Outcome(is_success=False, message=str(failure))
+    except TimeoutError:
+        if connection is not None:
+            raise
+        text = (
+            f'timeout: failed to connect service "{where}" within {timeout_s:g}s: context deadline exceeded'
+        )
+        return Outcome(is_success=False, message=text)
     return Outcome(is_success=True)
 
 

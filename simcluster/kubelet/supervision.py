@@ -59,7 +59,11 @@ async def _probe(worker: PodWorker, name: str, kind: Kind) -> None:
     def complain(message: str) -> None:
         worker.tell("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {message}", name)
 
-    await probe(kind, Schedule.of(spec), check, change, complain, first_s=worker.host.profile.first_probe_s)
+    delays = worker.host.profile
+    await probe(
+        kind, Schedule.of(spec), check, change, complain,
+        first_s=delays.first_probe_s, again_s=delays.probe_again_s,
+    )  # fmt: skip
 
 
 def _take_result(worker: PodWorker, name: str, kind: Kind, probe_spec: Object, *, is_well: bool) -> None:

@@ -1,6 +1,8 @@
 """Probes: thresholds in instant time, and each kind against real servers, well and unwell."""
 
 import asyncio
+import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from concurrent import futures
@@ -53,7 +55,7 @@ def test_results_count_in_rows_only(results: list[bool], success: int, failure: 
 
 
 def probing(
-    results: str, kind: Any, schedule: Schedule, seconds: float
+    results: str, kind: Any, schedule: Schedule, seconds: float, again_s: float = 0.0
 ) -> tuple[list[tuple[float, bool]], list[float]]:
     """When a change was told and when was probed, on a clock that jumps; of `results` (+, -) the last repeats."""
     changes: list[tuple[float, bool]] = []
@@ -68,7 +70,9 @@ def probing(
         def change(is_well: bool) -> None:
             changes.append((loop.time(), is_well))
 
-        task = asyncio.ensure_future(probe(kind, schedule, check, change, lambda message: None))
+        task = asyncio.ensure_future(
+            probe(kind, schedule, check, change, lambda message: None, again_s=again_s)
+        )
         await asyncio.wait({task}, timeout=seconds)
         task.cancel()
 
@@ -104,6 +108,16 @@ def test_initial_delay_ends_at_a_tick() -> None:
     """The kubelet's ticker runs from the start: with delay 5 and period 10, the first probe is at 10."""
     assert probing("+", "readiness", Schedule(5, 1, 10, 1, 3), 25)[1] == [10, 20]
     assert probing("+", "readiness", Schedule(10, 1, 5, 1, 3), 17)[1] == [10, 15]
+
+
+def test_readiness_of_a_new_container_is_asked_out_of_turn() -> None:
+    """As measured on a real kubelet: at 0, 1 and 2, then each period; not once it is ready, nor for another kind."""
+    schedule = Schedule(0, 1, 10, 1, 3)
+    assert probing("-", "readiness", schedule, 35, again_s=1)[1] == [0, 1, 2, 12, 22, 32]
+    assert probing("-+", "readiness", schedule, 35, again_s=1)[1] == [0, 1, 11, 21, 31]
+    assert probing("+", "readiness", schedule, 35, again_s=1)[1] == [0, 10, 20, 30]
+    assert probing("-", "startup", schedule, 25, again_s=1)[1] == [0, 10, 20]
+    assert probing("+", "readiness", Schedule(5, 1, 10, 1, 3), 25, again_s=1)[1] == [12, 22]
 
 
 def test_liveness_and_startup_are_settled_once() -> None:
@@ -155,6 +169,34 @@ def test_grpc_server_without_health() -> None:
     found = checking({"grpc": {"port": port}}, target())
     server.stop(None)
     assert found == Outcome(False, "rpc error: code = Unimplemented desc = Method not found!")
+
+
+def test_grpc_server_that_listens_late() -> None:
+    """A refused connection is tried again within the time-out, and only then is what a kubelet says."""
+
+    async def scenario() -> list[Outcome]:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            where = Target("127.0.0.1", {"name": "c"}, no_command, "1.36", connect_delay_s=0.01)
+            refused = await run({"grpc": {"port": port}}, where, 0.1)
+            late = asyncio.create_task(run({"grpc": {"port": port}}, where, 60))
+            await asyncio.wait({late}, timeout=0.1)
+            taken.listen()
+            async with await asyncio.start_server(say_goodbye, sock=taken.dup()):
+                return [refused, await late]
+
+    refused, late = asyncio.run(scenario())
+    assert re.fullmatch(
+        r'timeout: failed to connect service "127.0.0.1:\d+" within 0.1s: context deadline exceeded',
+        refused.message,
+    )
+    assert late == Outcome(False, "rpc error: code = Unavailable desc = connection closed by the server")
+
+
+async def say_goodbye(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(9999)
+    writer.close()
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
