@@ -45,6 +45,7 @@ class KindCluster:
 
     def start(self, images: Sequence[Image], say: Say) -> None:
         """Build the images, make the cluster, load them, wait until its node, DNS and data plane are ready."""
+        _find_kind()  # before what takes long
         folder = self._lease.folder()
         self.kubeconfig = folder / "kubeconfig"
         for prepare, group in groupby(images, key=lambda image: image.build.prepare if image.build else None):
@@ -111,14 +112,18 @@ def remove_cluster(thing: Thing, run: str) -> None:
         _kind("delete", "cluster", "--name", thing.name, "--kubeconfig", f"{folder}/kubeconfig")
 
 
-def _kind(*arguments: str) -> None:
+def _find_kind() -> str:
     program = shutil.which("kind")
     if program is None:
         raise ClusterError(
             "the kind program is not on PATH\n"
             "  install it (https://kind.sigs.k8s.io), or run on the simulated cluster: --k8s-backend sim"
         )
-    _run([program, *arguments], f"kind {arguments[0]} {arguments[1]}", _CREATE_S)
+    return program
+
+
+def _kind(*arguments: str) -> None:
+    _run([_find_kind(), *arguments], f"kind {arguments[0]} {arguments[1]}", _CREATE_S)
 
 
 def _build(prepare: Iterable[str], images: Sequence[Image], folder: Path, say: Say) -> None:
@@ -131,13 +136,13 @@ def _build(prepare: Iterable[str], images: Sequence[Image], folder: Path, say: S
 
 
 def _build_in(context: Path, prepare: Iterable[str], images: Sequence[Image], say: Say) -> None:
-    _run([*prepare, str(context)], "preparing the images", _CREATE_S)
     import docker
     from docker.errors import BuildError, DockerException
 
     try:
-        client = docker.from_env(timeout=_CREATE_S)
+        client = docker.from_env(timeout=_CREATE_S)  # it asks Docker for its version
         try:
+            _run([*prepare, str(context)], "preparing the images", _CREATE_S)
             for image in images:
                 say(f"building {image.name}")
                 target = image.build.target if isinstance(image.build, Build) else None
