@@ -1,8 +1,8 @@
 """Proxies: HTTP through the API server to pods, Services and nodes."""
 
 import json
-import time
 import threading
+import time
 
 import pytest
 from rig.objects import container, nowhere, pod, service
