@@ -123,13 +123,6 @@ def test_a_grpc_port_that_is_closed(pod_room, name):
     assert text.endswith(':8081" within 1s: context deadline exceeded')
 
 
-def test_a_new_container_is_asked_out_of_turn(pod_room, name):
-    """Readiness that the first probe did not find is asked again long before the period is over."""
-    once = "test -e probed || { touch probed; exit 1; }"
-    script(pod_room, name, readinessProbe=run(once, periodSeconds=600))
-    pod_room.until("pods", name, is_ready)
-
-
 def test_a_command(pod_room, name):
     """A command that ends with 0 is a success."""
     script(pod_room, name, readinessProbe=run("exit 0"))

@@ -72,14 +72,14 @@ def test_parts_of_a_log(pod_room, talker, query, lines):
 
 
 def test_the_first_bytes(pod_room, talker):
-    """limitBytes cuts."""
-    assert log(pod_room, talker, limitBytes=2).text == "on"
+    """limitBytes cuts; either stream may have been read first."""
+    assert log(pod_room, talker, limitBytes=2).text in ("on", "th")
 
 
 def test_timestamps(pod_room, talker):
     """Each line can have its instant."""
     line = log(pod_room, talker, timestamps="true").text.splitlines()[0]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z one", line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z (one|three)", line)
 
 
 def test_since_a_time(pod_room, talker):
