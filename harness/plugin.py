@@ -169,7 +169,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is None:
         return
     folder, patterns = metafunc.definition.path.parent, mark.args or ("*.yaml",)
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern)}, key=_order)
+    files = {file: _read(file) for pattern in patterns for file in folder.glob(pattern)}
     if _FIXTURE not in metafunc.fixturenames:
         raise pytest.UsageError(
             f"{metafunc.definition.nodeid}: the mark {MARK} goes with the fixture {_FIXTURE}"
@@ -182,8 +182,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     settings = metafunc.config.stash.get(_SETTINGS, None)
     runs = range(1, 2 if settings is None else settings.repeats + 1)
     parameters = [
-        pytest.param(file, marks=_marks(file), id=file.stem if len(runs) == 1 else f"{file.stem}-{run}")
-        for file in files
+        pytest.param(file, marks=_marks(found), id=file.stem if len(runs) == 1 else f"{file.stem}-{run}")
+        for file, found in sorted(files.items(), key=lambda each: _order(*each))
         for run in runs
     ]
     metafunc.parametrize(_FIXTURE, parameters, indirect=True)
@@ -204,16 +204,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _refuse_unknown(wanted: Sequence[str], items: list[pytest.Item]) -> None:
     """UsageError for a variant that no scenario of the run has: all would be skipped, and the run look good."""
-    from harness.errors import ScenarioError, suggest
-    from harness.scenario import load
+    from harness.errors import suggest
 
-    known: set[str] = set()
-    for item in items:
-        try:
-            scenario = load(item.callspec.params[_FIXTURE])  # type: ignore[attr-defined]  # of a parametrised test
-        except ScenarioError:
-            continue  # its test says so
-        known |= set() if scenario is None else {variant.name for variant in scenario.variants}
+    files = {item.callspec.params[_FIXTURE] for item in items}  # type: ignore[attr-defined]  # of parametrised tests
+    scenarios = [scenario for scenario in map(_read, files) if scenario is not None]
+    known = {variant.name for scenario in scenarios for variant in scenario.variants}
     for name in wanted:
         if known and name not in known:
             hints = "\n  ".join(suggest(name, known, what="variants"))
@@ -326,14 +321,12 @@ def _lookup(config: pytest.Config, name: str) -> object:
     return config.getini(key) if found is None else found
 
 
-def _marks(file: Path) -> list[pytest.MarkDecorator]:
-    scenario = _read(file)
+def _marks(scenario: Scenario | None) -> list[pytest.MarkDecorator]:
     return [] if scenario is None else [getattr(pytest.mark, mark) for mark in scenario.marks]
 
 
-def _order(file: Path) -> tuple[int, str, Path]:
+def _order(file: Path, scenario: Scenario | None) -> tuple[int, str, Path]:
     """By name, but those that need a cluster of another shape last, so that few are made."""
-    scenario = _read(file)
     return (
         (1, "", file) if scenario is None else (scenario.cluster.nodes, str(scenario.cluster.network), file)
     )

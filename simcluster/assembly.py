@@ -141,14 +141,11 @@ class Cluster:
     async def stop(self) -> None:
         """End every process at once, then stop listening."""
         self._is_stopping = True
-        begun = () if self._beginning is None else (self._beginning,)
+        begun = [] if self._beginning is None else [self._beginning]
         # What kept it from beginning was told to who waited for that.
-        for workings in await asyncio.gather(*begun, return_exceptions=True):
-            if workings is not None and not isinstance(workings, BaseException):
-                await workings.stop()
-                break
-        else:
-            await self._ground.network.stop()
+        found = await asyncio.gather(*begun, return_exceptions=True)
+        running = [each for each in found if each is not None and not isinstance(each, BaseException)]
+        await (running[0] if running else self._ground.network).stop()
         self._ground.door.close()
         await self.server.close()
 

@@ -16,9 +16,9 @@ from simcluster.apiserver.column import (
     boolean,
     wide,
 )
+from simcluster.registry.volumes import class_of
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
-_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 _IS_DEFAULT = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -38,8 +38,7 @@ def _phase(obj: Object, _now: float) -> str:
 
 
 def _class(obj: Object, _now: float) -> str:
-    annotated = obj["metadata"].get("annotations", {}).get(_OLD_CLASS)
-    return str(obj["spec"].get("storageClassName", "") if annotated is None else annotated)
+    return class_of(obj)
 
 
 def _claim(volume: Object, _now: float) -> str:

@@ -16,25 +16,18 @@ from fractions import Fraction
 from typing import Any
 
 from simcluster.controllers.metadata import annotations_of, is_deleting, labels_of, name_of, uid_of
+from simcluster.registry.volumes import class_of
 from simcluster.schema.quantities import parse
 from simcluster.selectors import matches_label_selector
 from simcluster.store import Object
 
-CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
+CLAIMS, VOLUMES = "persistentvolumeclaims", "persistentvolumes"
 COMPLETED, BY_CONTROLLER = "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONERS = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
-_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 Reaches = Callable[[Object], bool]
-
-
-def class_of(obj: Object) -> str:
-    """The name of the class of a volume or a claim; empty for none."""
-    annotated = annotations_of(obj).get(_OLD_CLASS)
-    found: str = obj["spec"].get("storageClassName", "") if annotated is None else annotated
-    return found
 
 
 def phase_of(obj: Object) -> str:
@@ -150,12 +143,9 @@ def complain(volume: Object, claim: Object) -> str | None:
 # --- What is written
 
 
-def tie_volume(volume: Object, claim: Object) -> Object | None:
-    """The volume, tied to the claim; None if it is so already."""
-    reference: dict[str, Any] = volume["spec"].get("claimRef") or {}
-    if reference.get("uid") == uid_of(claim) and names(volume, claim):
-        return None
-    tied = {
+def refer_to(claim: Object) -> dict[str, Any]:
+    """What a volume says of the claim that it is tied to."""
+    return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "namespace": name_of(claim)[0],
@@ -163,7 +153,15 @@ def tie_volume(volume: Object, claim: Object) -> Object | None:
         "uid": uid_of(claim),
         "resourceVersion": claim["metadata"]["resourceVersion"],
     }
-    changed = {**volume, "spec": volume["spec"] | {"claimRef": tied}, "metadata": dict(volume["metadata"])}
+
+
+def tie_volume(volume: Object, claim: Object) -> Object | None:
+    """The volume, tied to the claim; None if it is so already."""
+    reference: dict[str, Any] = volume["spec"].get("claimRef") or {}
+    if reference.get("uid") == uid_of(claim) and names(volume, claim):
+        return None
+    spec = volume["spec"] | {"claimRef": refer_to(claim)}
+    changed = {**volume, "spec": spec, "metadata": dict(volume["metadata"])}
     # A volume that named its claim before stays the user's.
     return changed if reference else annotate(changed, {BY_CONTROLLER: "yes"})
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.metadata import Name, name_of
+from simcluster.controllers.pods import claim_in
 from simcluster.store import Object
 
 Handler = Callable[[Object | None, Object | None], None]
@@ -17,17 +18,17 @@ Handler = Callable[[Object | None, Object | None], None]
 def claims_of(pod: Object) -> Iterator[str]:
     """The names of the claims that a pod uses, those made for it alone among them."""
     for volume in pod["spec"].get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            yield volume["persistentVolumeClaim"]["claimName"]
-    for name, _ in ephemeral_claims_of(pod):
-        yield name
+        found = claim_in(pod, volume)
+        if found is not None:
+            yield found[0]
 
 
 def ephemeral_claims_of(pod: Object) -> Iterator[tuple[str, Object]]:
     """The names and templates of the claims that a pod brings along."""
     for volume in pod["spec"].get("volumes") or ():
-        if "ephemeral" in volume:
-            yield f"{pod['metadata']['name']}-{volume['name']}", volume["ephemeral"]["volumeClaimTemplate"]
+        found = claim_in(pod, volume)
+        if found is not None and found[1]:
+            yield found[0], volume["ephemeral"]["volumeClaimTemplate"]
 
 
 class ClaimUsers:

@@ -24,6 +24,13 @@ def node_of(pod: Object) -> str:
     return pod["spec"].get("nodeName") or ""
 
 
+def claim_in(pod: Object, volume: Object) -> tuple[str, bool] | None:
+    """The claim that a volume of a pod is of: its name, and whether it is made for this pod; None if it is of none."""
+    if "persistentVolumeClaim" in volume:
+        return volume["persistentVolumeClaim"]["claimName"], False
+    return (f"{pod['metadata']['name']}-{volume['name']}", True) if "ephemeral" in volume else None
+
+
 def is_terminal(pod: Object) -> bool:
     """Whether all its containers have ended for good."""
     return phase_of(pod) in ("Succeeded", "Failed")

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from simcluster.controllers import binding
-from simcluster.controllers.binding import CLAIMS, CLASSES, VOLUMES, phase_of
+from simcluster.controllers.binding import CLAIMS, VOLUMES, phase_of
 from simcluster.controllers.loop import Context
 from simcluster.controllers.metadata import Name, annotations_of, is_deleting, name_of, uid_of
 from simcluster.errors import AlreadyExists
 from simcluster.node_files import NodeFiles
+from simcluster.registry.volumes import CLASSES, class_of
 from simcluster.store import Object
 
 PROVISIONER = "rancher.io/local-path"
@@ -57,7 +58,7 @@ class Provisioner:
 
     def _is_asked(self, claim: Object) -> bool:
         annotations = annotations_of(claim)
-        of_class = self._classes.get(("", binding.class_of(claim)))
+        of_class = self._classes.get(("", class_of(claim)))
         return (
             not binding.volume_of(claim)
             and of_class is not None
@@ -86,12 +87,12 @@ class Provisioner:
         fault = complain(claim, node)
         if fault is not None or node is None:
             self._refused.add(uid_of(claim))
-            text = f'failed to provision volume with StorageClass "{binding.class_of(claim)}": {fault}'
+            text = f'failed to provision volume with StorageClass "{class_of(claim)}": {fault}'
             self._recorder.record(claim, "Warning", "ProvisioningFailed", text)
             return
         if not self._is_due(claim):
             return
-        of_class = self._classes.get(("", binding.class_of(claim))) or {}
+        of_class = self._classes.get(("", class_of(claim))) or {}
         volume = make_volume(claim, node, of_class)
         if self._files is not None:
             self._files.make(name_of(node)[1], volume["spec"]["hostPath"]["path"])
@@ -136,23 +137,15 @@ def make_volume(claim: Object, node: Object, of_class: Object) -> dict[str, Any]
     name, (namespace, claimed) = _volume_name(claim), name_of(claim)
     host = node["metadata"].get("labels", {}).get(_HOSTNAME, name_of(node)[1])
     expression = {"key": _HOSTNAME, "operator": "In", "values": [host]}
-    reference = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "namespace": namespace,
-        "name": claimed,
-        "uid": uid_of(claim),
-        "resourceVersion": claim["metadata"]["resourceVersion"],
-    }
     annotations = {_NODE: name_of(node)[1], binding.PROVISIONED_BY: PROVISIONER}
     spec = {
         "accessModes": list(claim["spec"]["accessModes"]),
         "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
-        "claimRef": reference,
+        "claimRef": binding.refer_to(claim),
         "hostPath": {"path": f"{_FOLDER}/{name}_{namespace}_{claimed}", "type": "DirectoryOrCreate"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}},
         "persistentVolumeReclaimPolicy": of_class.get("reclaimPolicy", "Delete"),
-        "storageClassName": binding.class_of(claim),
+        "storageClassName": class_of(claim),
         "volumeMode": "Filesystem",
     }
     if of_class.get("mountOptions"):

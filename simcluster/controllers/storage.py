@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simcluster.controllers.binding import CLAIMS, VOLUMES, phase_of
 from simcluster.controllers.claim_users import ClaimUsers, claims_of, ephemeral_claims_of
 from simcluster.controllers.loop import Context, ControlLoop
 from simcluster.controllers.metadata import Name, is_deleting, name_of
 from simcluster.controllers.pods import condition_of
 from simcluster.node_files import NodeFiles
+from simcluster.registry.volumes import CLASSES
 from simcluster.store import Object
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from simcluster.controllers.volume_protection import VolumeProtection
 
     _Parts = tuple[EphemeralClaims, VolumeProtection, VolumeBinder, Provisioner]
-
-CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 
 
 class Storage:
@@ -84,7 +84,7 @@ class Storage:
         reference = volume["spec"].get("claimRef")
         if reference is not None and (new is None or old is None or old["spec"] != new["spec"]):
             self.loop.queue.add((reference.get("namespace", ""), reference.get("name", "")))
-        if new is not None and _phase(new) == "Available" and (old is None or _phase(old) != "Available"):
+        if new is not None and phase_of(new) == "Available" and (old is None or phase_of(old) != "Available"):
             self._look_again()
 
     def _on_class(self, _old: Object | None, new: Object | None) -> None:
@@ -94,7 +94,7 @@ class Storage:
     def _look_again(self) -> None:
         """Something has come that claims may wait for."""
         for claim in self._claims.list():
-            if _phase(claim) == "Pending":
+            if phase_of(claim) == "Pending":
                 self.loop.queue.add(name_of(claim))
 
     def _on_user(self, old: Object | None, new: Object | None) -> None:
@@ -109,7 +109,3 @@ class Storage:
         elif old is None:
             for claim, _ in ephemeral_claims_of(pod):
                 self.loop.queue.add((name_of(pod)[0], claim))
-
-
-def _phase(obj: Object) -> str:
-    return str((obj.get("status") or {}).get("phase", ""))

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from simcluster.controllers import binding
-from simcluster.controllers.binding import CLAIMS, CLASSES, VOLUMES, class_of, phase_of, volume_of
+from simcluster.controllers.binding import CLAIMS, VOLUMES, phase_of, volume_of
 from simcluster.controllers.claim_users import ClaimUsers
 from simcluster.controllers.loop import Context
 from simcluster.controllers.metadata import Name, annotations_of, is_deleting, name_of, uid_of, with_status
 from simcluster.controllers.pods import condition_of, node_of
 from simcluster.registry import format_time
-from simcluster.registry.volumes import find_default_class, has_class
+from simcluster.registry.volumes import CLASSES, class_of, find_default_class, has_class
 from simcluster.store import Object
 
 _NOTHING = "no persistent volumes available for this claim and no storage class is set"

@@ -9,7 +9,7 @@ Source: scheduler/framework/plugins/volumebinding (AssumePodVolumes, BindPodVolu
 from __future__ import annotations
 
 from simcluster.controllers import binding
-from simcluster.controllers.binding import CLAIMS, CLASSES, VOLUMES
+from simcluster.controllers.binding import CLAIMS, VOLUMES
 from simcluster.controllers.claim_users import ClaimUsers
 from simcluster.controllers.informers import Informers
 from simcluster.controllers.metadata import name_of, uid_of
@@ -17,6 +17,7 @@ from simcluster.controllers.pods import is_terminal, node_of
 from simcluster.controllers.scheduling.accounts import NodeAccount
 from simcluster.controllers.scheduling.volumes import VolumeAsk, read_volume_ask
 from simcluster.registry import Registry
+from simcluster.registry.volumes import CLASSES
 from simcluster.store import Object
 
 

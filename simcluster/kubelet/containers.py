@@ -92,6 +92,12 @@ class Container:
         return isinstance(self.state, (Starting, Running))
 
 
+def specs_of(pod: Object) -> dict[str, Object]:
+    """The specifications of a pod's containers, of all kinds, by name."""
+    groups = (pod["spec"].get(key) or () for key in ("initContainers", "containers", "ephemeralContainers"))
+    return {each["name"]: each for group in groups for each in group}
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """All that a decision about a pod depends on. Init containers and sidecars come first, in their order, and

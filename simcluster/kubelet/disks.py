@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcluster.controllers.scheduling.asks import read_node_term
-from simcluster.controllers.scheduling.volumes import is_owned, refuse_stranger
+from simcluster.controllers.pods import claim_in
+from simcluster.controllers.scheduling.volumes import is_owned, read_affinity, refuse_stranger
 from simcluster.kubelet.volumes import VolumeProblem
 from simcluster.node_files import NodeFiles, OutsideError
 
@@ -45,9 +45,7 @@ def find_disk(pod: Object, volume: Object, node: Object | None, files: NodeFiles
     """The data of a hostPath or a claim; VolumeProblem if it can not be had. `node` None fulfils no affinity."""
     if "hostPath" in volume:
         return Disk(_open_host_path(pod, volume["name"], volume["hostPath"], files))
-    source = volume.get("persistentVolumeClaim") or {}
-    name = source.get("claimName", f"{pod['metadata']['name']}-{volume['name']}")
-    bound = _find_volume(pod, volume["name"], name, lookup, is_own="ephemeral" in volume)
+    bound = _find_volume(pod, volume, lookup)
     title = bound["metadata"]["name"]
     _check_reach(bound, title, node)
     spec = bound["spec"]
@@ -59,18 +57,23 @@ def find_disk(pod: Object, volume: Object, node: Object | None, files: NodeFiles
         kind = next((key for key in spec if isinstance(spec[key], dict) and key not in _NO_SOURCE), "none")
         text = f"{kind}: this cluster has no such storage; known sources of volumes: hostPath, local"
         raise VolumeProblem(f'MountVolume.SetUp failed for volume "{title}" : {text}')
-    only_reads = bool(source.get("readOnly")) or spec.get("accessModes") == ["ReadOnlyMany"]
+    only_reads = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly")) or spec.get(
+        "accessModes"
+    ) == ["ReadOnlyMany"]
     return Disk(path, only_reads)
 
 
 _NO_SOURCE = ("capacity", "claimRef", "nodeAffinity")
 
 
-def _find_volume(pod: Object, volume: str, claim_name: str, lookup: Lookup, *, is_own: bool) -> Object:
-    namespace = pod["metadata"]["namespace"]
+def _find_volume(pod: Object, volume: Object, lookup: Lookup) -> Object:
+    namespace, name = pod["metadata"]["namespace"], volume["name"]
+    found = claim_in(pod, volume)
+    assert found is not None  # noqa: S101 -- for mypy: nothing else is kept
+    claim_name, is_own = found
 
     def fail(why: str) -> VolumeProblem:
-        where = f"unmounted volumes=[{volume}], unattached volumes=[], failed to process volumes=[{volume}]"
+        where = f"unmounted volumes=[{name}], unattached volumes=[], failed to process volumes=[{name}]"
         text = f"error processing PVC {namespace}/{claim_name}: {why}"
         return VolumeProblem(f"Unable to attach or mount volumes: {where}: {text}")
 
@@ -82,25 +85,24 @@ def _find_volume(pod: Object, volume: str, claim_name: str, lookup: Lookup, *, i
         raise fail(refuse_stranger(claim, pod))
     if claim["metadata"].get("deletionTimestamp") is not None:
         raise fail("PVC is being deleted")
-    name = claim["spec"].get("volumeName", "")
-    if (claim.get("status") or {}).get("phase") != "Bound" or not name:
+    title = claim["spec"].get("volumeName", "")
+    if (claim.get("status") or {}).get("phase") != "Bound" or not title:
         raise fail("PVC is not bound")
-    found = lookup("persistentvolumes", None, name)
-    if found is None:
-        raise fail(f'failed to fetch PV {name} from API server: persistentvolumes "{name}" not found')
-    if (found["spec"].get("claimRef") or {}).get("uid") != claim["metadata"]["uid"]:
-        raise fail(f"PV {name} is bound to another PVC")
+    bound = lookup("persistentvolumes", None, title)
+    if bound is None:
+        raise fail(f'failed to fetch PV {title} from API server: persistentvolumes "{title}" not found')
+    if (bound["spec"].get("claimRef") or {}).get("uid") != claim["metadata"]["uid"]:
+        raise fail(f"PV {title} is bound to another PVC")
     if claim["spec"].get("volumeMode") == "Block":
         raise fail("volumeMode Block: this cluster has no block devices")
-    return found
+    return bound
 
 
 def _check_reach(volume: Object, title: str, node: Object | None) -> None:
-    required = (volume["spec"].get("nodeAffinity") or {}).get("required")
-    if required is None:
+    terms = read_affinity(volume)
+    if terms is None:
         return
     metadata: Object = {"name": ""} if node is None else node["metadata"]
-    terms = [read_node_term(each) for each in required.get("nodeSelectorTerms") or ()]
     if not any(term.matches(metadata["name"], metadata.get("labels") or {}) for term in terms):
         text = "no matching NodeSelectorTerms"
         raise VolumeProblem(f'MountVolume.NodeAffinity check failed for volume "{title}" : {text}')

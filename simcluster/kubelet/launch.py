@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcluster.kubelet import access, containers
-from simcluster.kubelet.containers import PULL_FAILED, Container, Waiting
+from simcluster.kubelet.containers import PULL_FAILED, Container, Waiting, specs_of
 from simcluster.kubelet.environment import (
     ConfigProblem,
     Surroundings,
@@ -63,9 +63,7 @@ def list_containers(pod: Object) -> list[Container]:
 
 def find_spec(pod: Object, name: str) -> Object:
     """The specification of one container."""
-    groups = (pod["spec"].get(kind) or () for kind in GROUPS.values())
-    spec: Object = next(each for group in groups for each in group if each["name"] == name)
-    return spec
+    return specs_of(pod)[name]
 
 
 def make_target(worker: PodWorker, name: str, instance: Instance) -> Target:

@@ -20,6 +20,7 @@ from simcluster.kubelet.containers import (
     Starting,
     Terminated,
     Waiting,
+    specs_of,
 )
 from simcluster.registry import format_time
 
@@ -59,7 +60,7 @@ def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now:
         status |= dict(zip(("reason", "message"), OVERDUE, strict=True))
     if facts.pod_ip is not None:
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
-    specs = _specs_of(pod)
+    specs = specs_of(pod)
     is_initialized = all(_is_initialized(each) for each in init)
     if init:
         status["initContainerStatuses"] = [_show(pod, each, specs[each.name], CREATING) for each in init]
@@ -71,12 +72,6 @@ def make_status(pod: Object, containers: Sequence[Container], facts: Facts, now:
             _show_ephemeral(pod, each, specs[each.name]) for each in ephemeral
         ]
     return status
-
-
-def _specs_of(pod: Object) -> dict[str, Object]:
-    spec = pod["spec"]
-    groups = (spec.get(kind) or () for kind in ("initContainers", "containers", "ephemeralContainers"))
-    return {each["name"]: each for group in groups for each in group}
 
 
 def choose_phase(containers: Sequence[Container], facts: Facts) -> str:
@@ -108,7 +103,7 @@ def _is_initialized(each: Container) -> bool:
 
 def choose_qos(pod: Object) -> str:
     """The quality-of-service class (pkg/apis/core/v1/helper/qos)."""
-    resources = [each.get("resources") or {} for each in _specs_of(pod).values()]
+    resources = [each.get("resources") or {} for each in specs_of(pod).values()]
     names = ("cpu", "memory")
     if not any(
         (each.get(kind) or {}).get(name)

@@ -15,18 +15,12 @@ from typing import Any
 from simcluster.errors import Cause, forbidden, invalid, required
 from simcluster.labels import LABEL, complain_key, complain_subdomain, complain_value, matcher
 
-_DNS_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _ANNOTATIONS_BYTES = 256 * 1024
 
 LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
     "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     f"'{LABEL}')"
-)
-DNS_1035_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
-    f"validation is '{_DNS_1035}')"
 )
 # Characters of generated names: no vowels and nothing that is mistaken for something else.
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"

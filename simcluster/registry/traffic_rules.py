@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from simcluster.errors import Cause, duplicate, forbidden, invalid, required, unsupported
 from simcluster.labels import complain_subdomain
 from simcluster.registry import checks
+from simcluster.registry.default_classes import choose_default
 from simcluster.registry.naming import complain_label
 from simcluster.store import Store
 
@@ -38,20 +39,12 @@ class _Around(Protocol):
 
 
 def prepare_ingress(ingress: Object, old: Object | None, around: _Around) -> None:
-    """Give a new Ingress without a class the default one, the newest if there are several.
-
-    Source: kubernetes plugin/pkg/admission/network/defaultingressclass.
-    """
+    """Give a new Ingress without a class the default one."""
     if old is not None or "ingressClassName" in ingress["spec"] or _CLASS in _annotations_of(ingress):
         return
-    records = around.store.list(_CLASSES, None)
-    known = [
-        each.object["metadata"] for each in records if _annotations_of(each.object).get(_IS_DEFAULT) == "true"
-    ]
-    newest = max((each["creationTimestamp"] for each in known), default="")
-    names = [each["name"] for each in known if each["creationTimestamp"] == newest]
-    if names:
-        ingress["spec"]["ingressClassName"] = min(names)
+    default = choose_default((each.object for each in around.store.list(_CLASSES, None)), _IS_DEFAULT)
+    if default is not None:
+        ingress["spec"]["ingressClassName"] = default["metadata"]["name"]
 
 
 def _annotations_of(obj: Object) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from simcluster.errors import Forbidden
+from simcluster.registry.default_classes import choose_default
 from simcluster.registry.instants import format_time
 from simcluster.schema import quantities
 from simcluster.store import Key, Store
@@ -60,23 +61,21 @@ def prepare_claim(claim: Object, old: Object | None, around: _Around) -> None:
         spec.setdefault("dataSource", dict(spec["dataSourceRef"]))
 
 
+def class_of(obj: Object) -> str:
+    """The name of the class of a volume or a claim; empty for none."""
+    annotated = (obj["metadata"].get("annotations") or {}).get(_OLD_CLASS)
+    found: str = obj["spec"].get("storageClassName", "") if annotated is None else annotated
+    return found
+
+
 def has_class(claim: Object) -> bool:
     """Whether a claim says which class it wants; the empty one is an answer."""
     return "storageClassName" in claim["spec"] or _OLD_CLASS in (claim["metadata"].get("annotations") or {})
 
 
 def find_default_class(classes: list[Object]) -> Object | None:
-    """The class for claims that name none: of several that are marked the newest, then the first by name."""
-    marked = [each for each in classes if _is_default(each)]
-    marked.sort(key=lambda each: str(each["metadata"]["name"]))
-    # Newest first; the sort before decides between equals.
-    marked.sort(key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True)
-    return marked[0] if marked else None
-
-
-def _is_default(of_class: Object) -> bool:
-    annotations = of_class["metadata"].get("annotations") or {}
-    return "true" in (annotations.get(_IS_DEFAULT), annotations.get(_OLD_IS_DEFAULT))
+    """The class for claims that name none."""
+    return choose_default(classes, _IS_DEFAULT, _OLD_IS_DEFAULT)
 
 
 def _protect(obj: Object, finalizer: str) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 
 from simcluster.controllers import binding
 from simcluster.controllers.metadata import annotations_of, is_deleting, name_of
+from simcluster.controllers.pods import claim_in
 from simcluster.controllers.scheduling.accounts import NodeAccount
 from simcluster.controllers.scheduling.asks import NodeTerm, read_node_term
 from simcluster.controllers.scheduling.filters import Refusal
+from simcluster.registry.volumes import class_of
 
 Object = Mapping[str, Any]
 Lookup = Callable[[str], Any]
@@ -87,7 +89,7 @@ class VolumeAsk:
         return Plan(tuple(tie), tuple(make))
 
     def _can_make(self, claim: Any, node: NodeAccount) -> bool:
-        of_class = (self.classes or {}).get(binding.class_of(claim))
+        of_class = (self.classes or {}).get(class_of(claim))
         if of_class is None or of_class["provisioner"] == binding.NO_PROVISIONER:
             return False
         terms = of_class.get("allowedTopologies") or ()
@@ -140,12 +142,12 @@ def read_volume_ask(
             volume = volumes(binding.volume_of(claim))
             lost = lost or volume is None
             reached += [] if volume is None else [volume]
-        elif binding.waits(classes.get(binding.class_of(claim))) and not binding.volume_of(claim):
+        elif binding.waits(classes.get(class_of(claim))) and not binding.volume_of(claim):
             waiting.append(claim)
         else:
             return UNBOUND
-    wanted = {binding.class_of(each) for each in waiting}
-    fitting = tuple(each for each in every if binding.class_of(each) in wanted) if waiting else ()
+    wanted = {class_of(each) for each in waiting}
+    fitting = tuple(each for each in every if class_of(each) in wanted) if waiting else ()
     return VolumeAsk(tuple(reached), tuple(waiting), fitting, classes, taken, lost)
 
 
@@ -164,14 +166,12 @@ def refuse_stranger(claim: Any, pod: Any) -> str:
 
 def _find(pod: Any, claims: Lookup) -> Iterator[Any]:
     """The claims of a pod, or what is the matter with one of them."""
-    volumes: Sequence[Object] = pod["spec"].get("volumes") or ()
+    volumes: Sequence[Any] = pod["spec"].get("volumes") or ()
     for volume in volumes:
-        if "persistentVolumeClaim" in volume:
-            name, is_own = volume["persistentVolumeClaim"]["claimName"], False
-        elif "ephemeral" in volume:
-            name, is_own = f"{name_of(pod)[1]}-{volume['name']}", True
-        else:
+        found = claim_in(pod, volume)
+        if found is None:
             continue
+        name, is_own = found
         claim = claims(name)
         if claim is None:
             yield (
