@@ -84,6 +84,10 @@ def web(pod_room):
         pod_room.until_all(
             "endpointslices", holds(number), labelSelector=f"kubernetes.io/service-name={name}"
         )
+        # The way through a Service is found in its Endpoints, which another controller writes.
+        pod_room.until(
+            "endpoints", name, lambda each, number=number: len(each.get("subsets") or ()) == number
+        )
     return "web"
 
 
