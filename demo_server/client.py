@@ -17,19 +17,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_server.aio_caller import AioCaller
-from demo_server.caller import Caller, Log
-from demo_server.pacer import Pacer
-from demo_server.sample_writer import SampleWriter
-from demo_server.samples import Sample, encode_json, encode_text
-from demo_server.variants import (
-    ASYNCIO,
-    VARIANTS,
-    Destination,
-    SettingsError,
-    open_aio_channel,
-    open_channel,
-)
+try:
+    from demo_server.aio_caller import AioCaller
+    from demo_server.caller import Caller, Log
+    from demo_server.pacer import Pacer
+    from demo_server.sample_writer import SampleWriter
+    from demo_server.samples import Sample, encode_json, encode_text
+    from demo_server.variants import (
+        ASYNCIO,
+        VARIANTS,
+        Destination,
+        SettingsError,
+        open_aio_channel,
+        open_channel,
+    )
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    from demo_server.extra import explain_absence
+
+    sys.exit(explain_absence("client", error))
 
 RATE = 10.0
 DEADLINE_S = 1.0

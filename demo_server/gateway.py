@@ -21,19 +21,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubernetes import client
+try:
+    from kubernetes import client
 
-from demo_server.backends import resolve_backend
-from demo_server.certificate_keeper import CertificateKeeper
-from demo_server.cluster_access import AccessError, connect_api, find_namespace
-from demo_server.gateway_settings import Settings, parse_settings
-from demo_server.ingress_rules import Backend, Rules, read_rules
-from demo_server.proxy import Proxy, ProxyError
-from demo_server.readiness import ReadyServer, find_tls_fault, utc_now
-from demo_server.reflector import Reflector, Snapshot, Source
-from demo_server.xds import render_files
-from demo_server.xds_files import XdsFiles
-from demo_server.xds_resources import Certificate, cluster_name
+    from demo_server.backends import resolve_backend
+    from demo_server.certificate_keeper import CertificateKeeper
+    from demo_server.cluster_access import AccessError, connect_api, find_namespace
+    from demo_server.gateway_settings import Settings, parse_settings
+    from demo_server.ingress_rules import Backend, Rules, read_rules
+    from demo_server.proxy import Proxy, ProxyError
+    from demo_server.readiness import ReadyServer, find_tls_fault, utc_now
+    from demo_server.reflector import Reflector, Snapshot, Source
+    from demo_server.xds import render_files
+    from demo_server.xds_files import XdsFiles
+    from demo_server.xds_resources import Certificate, cluster_name
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    from demo_server.extra import explain_absence
+
+    sys.exit(explain_absence("gateway", error))
 
 SHORT_LIFE_S = 5.0
 """An Envoy that ends sooner than this after its start will not do better at the next start."""

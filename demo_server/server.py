@@ -24,12 +24,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+try:
+    import grpc
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection
 
-from demo_server import helloworld_pb2, helloworld_pb2_grpc
-from demo_server.address import ListenAddress, default_address, parse_address
+    from demo_server import helloworld_pb2, helloworld_pb2_grpc
+    from demo_server.address import ListenAddress, default_address, parse_address
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    from demo_server.extra import explain_absence
+
+    sys.exit(explain_absence("server", error))
 
 GREETER = "helloworld.Greeter"
 PORT = 50051
