@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _judge(folder: Path, files: Sequence[Path]) -> int:
     edited = {path.stem: load(path) for path in files}
-    histories = Folder(folder).histories()
+    histories, refused = Folder(folder).histories(), Folder(folder).refused()
     names = [history.scenario for history in histories]
     for path in files:
         if path.stem not in names:
@@ -70,7 +71,11 @@ def _judge(folder: Path, files: Sequence[Path]) -> int:
     if len(results) > 1:
         sys.stdout.write(comparison_table(results, width=width, is_coloured=is_coloured) + "\n")
         sys.stdout.write(spread_table(results, width=width, is_coloured=is_coloured) + "\n")
-    return 0 if all(result.verdict == PASS for result in results) else 1
+    for each in refused:
+        sys.stderr.write(f"{each.name}: was not begun in that run, so nothing of it can be judged\n")
+        sys.stderr.write(textwrap.indent(f"{each.reason}\n", "  "))
+    is_passed = all(result.verdict == PASS for result in results)
+    return 1 if not is_passed else 2 if refused else 0
 
 
 def _check(files: Sequence[Path]) -> int:

@@ -220,9 +220,9 @@ def _refuse_unknown(wanted: Sequence[str], items: list[pytest.Item]) -> None:
 class ScenarioTest:
     """A scenario file, ready to be run on the cluster of this pytest run."""
 
-    def __init__(self, path: Path, config: pytest.Config) -> None:
+    def __init__(self, path: Path, node: pytest.Item) -> None:
         self.path = path
-        self._config = config
+        self._node, self._config = node, node.config
 
     def run(self) -> Judged:
         """Run it, show its table, and fail the test unless every expectation is met.
@@ -230,7 +230,7 @@ class ScenarioTest:
         The result is for more asserts.
         """
         from harness.errors import HarnessError
-        from harness.report import failures, scenario_table
+        from harness.report import failures, properties, scenario_table
         from harness.scenario import load
 
         settings = self._config.stash[_SETTINGS]
@@ -244,8 +244,9 @@ class ScenarioTest:
             with _uncaptured(self._config):
                 result = _session(self._config).run(scenario)
                 _show(self._config, lambda **look: scenario_table(result, **look))
+            self._node.user_properties += properties(result)  # for JUnit files and their like
         except HarnessError as error:
-            failure = str(error)
+            failure = _session(self._config).refuse(self._shown_path(), str(error))
         else:
             failure = "" if result.verdict == "pass" else failures(result)
         if failure:  # not in the handler: pytest would show it twice
@@ -264,7 +265,7 @@ def k8s_scenario(request: pytest.FixtureRequest) -> ScenarioTest:
     path = getattr(request, "param", None)
     if path is None:
         raise pytest.UsageError(f'{request.node.nodeid}: give it the mark pytest.mark.{MARK}("*.yaml")')
-    return ScenarioTest(path, request.config)
+    return ScenarioTest(path, request.node)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

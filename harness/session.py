@@ -21,7 +21,7 @@ from harness.errors import ClusterError, HarnessError, located
 from harness.images import Image
 from harness.kube import Kube
 from harness.progress import Progress
-from harness.report import Folder, Judged, build, judge_history
+from harness.report import Folder, Judged, Refused, build, judge_history
 from harness.runner import Access, Run
 from harness.scenario import Scenario, Shape
 from harness.settings import Settings
@@ -41,6 +41,8 @@ class Session:
         self._access: Access | None = None
         self._failure: str | None = None
         self._shape: Shape | None = None
+        self._has_begun = False
+        self._refused: list[Refused] = []
         self.results: list[Judged] = []
 
     def find_obstacle(self, scenario: Scenario) -> str | None:
@@ -79,6 +81,16 @@ class Session:
                 self.results.append(judge_history(history, scenario))
                 self._write()
         return self.results[-1]
+
+    def refuse(self, path: Path, reason: str) -> str:
+        """Put a scenario that could not be begun into the report; the reason, and why there is no report if so."""
+        self._refused.append(Refused(path.stem, str(path), reason))
+        try:
+            self._begin()
+        except ClusterError as error:
+            return reason if str(error) in reason else f"{reason}\n{error}"
+        self._write()
+        return reason
 
     def finish(self) -> list[str]:
         """Remove the cluster and close the ledger. What could not be removed, or was kept, in words."""
@@ -119,17 +131,23 @@ class Session:
             self._progress.say("removing the cluster: the next scenario needs another")
             self._cluster.stop()
             return self._make(shape, self._lease)
+        self._begin()
+        where = leases.folder()
+        for sentence in leases.sweep(where, removers()):
+            self._progress.show(f"k8s: {sentence}")
+        self._lease = leases.open_lease(where)
+        return self._make(shape, self._lease)
+
+    def _begin(self) -> None:
+        if self._has_begun:
+            return
         try:
             self._folder.begin()
         except OSError as error:
             raise ClusterError(
                 located(str(self._folder.path), None, f"can not be written: {error.strerror}")
             ) from None
-        where = leases.folder()
-        for sentence in leases.sweep(where, removers()):
-            self._progress.show(f"k8s: {sentence}")
-        self._lease = leases.open_lease(where)
-        return self._make(shape, self._lease)
+        self._has_begun = True
 
     def _make(self, shape: Shape, lease: leases.Lease) -> Access:
         self._cluster = cluster = clusters.make(self._choice, self._settings, lease, shape)
@@ -144,12 +162,13 @@ class Session:
     def _write(self) -> None:
         document = build(
             self.results,
+            refused=self._refused,
             backend=self._choice.backend,
             reason=self._choice.reason,
             kubernetes=None if self._access is None else self._access.kubernetes,
             failure=self._failure,
         )
-        if self._folder.path.is_dir():
+        if self._has_begun:
             self._folder.write(document)
 
 

@@ -63,6 +63,8 @@ class Cluster:
             slice_size=slice_size,
             seed=seed,
         )
+        # What a pod's status says to do about an image NAME that is not bound; for those who start clusters for others.
+        self.remedy = "bind it with simcluster.Cluster(images={'NAME': 'COMMAND'})"
         self._process: subprocess.Popen[bytes] | None = None
         self._kubeconfig: Path | None = None
         self._faults: Faults | None = None
@@ -110,7 +112,7 @@ class Cluster:
         command = [sys.executable, "-m", "simcluster", "up", *self._options]
         for name, argv in self._images.items():
             command += ["--image", f"{name}={argv if isinstance(argv, str) else shlex.join(argv)}"]
-        command += ["--ready-fd", str(ready_end), "--parent", str(os.getpid())]
+        command += ["--ready-fd", str(ready_end), "--parent", str(os.getpid()), "--remedy", self.remedy]
         # A file, not a pipe: nobody reads it while the cluster runs.
         with tempfile.TemporaryFile() as errors, open(ready, "rb") as pipe:  # noqa: PTH123 -- a descriptor has no path
             try:

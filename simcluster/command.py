@@ -28,6 +28,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "kubernetes_version": str,
     "profile": str,
     "network": str,
+    "remedy": str,
     "kubeconfig": Path,
     "directory": Path,
 }
@@ -68,6 +69,7 @@ def begin(
     kubernetes_version: str | None = None,
     profile: str = "fast",
     network: str = "loopback",
+    remedy: str | None = None,
     kubeconfig: Path | None = None,
     **given: Any,
 ) -> int:
@@ -79,7 +81,7 @@ def begin(
     os.environ.setdefault("SSL_CERT_FILE", os.devnull)
     # Not at the top: `--help` and wrong options need none of it.
     from simcluster import profile as profiles
-    from simcluster.kubelet.images import Images, parse_binding
+    from simcluster.kubelet.images import BY_OPTION, Images, parse_binding
     from simcluster.named_kubeconfig import check_place
     from simcluster.network.choice import check
     from simcluster.up import Options, choose_version, run
@@ -88,7 +90,7 @@ def begin(
         if kubeconfig is not None:
             check_place(kubeconfig)
         options = Options(
-            images=Images.bind(parse_binding(each) for each in image),
+            images=Images.bind(map(parse_binding, image), BY_OPTION if remedy is None else remedy),
             version=choose_version(kubernetes_version),
             profile=profiles.choose(profile).name,
             network=check(network),

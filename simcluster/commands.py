@@ -63,12 +63,13 @@ def up(
     ] = None,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    remedy: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start a cluster, print how to reach it, and stay until Ctrl-C."""
     code = command.begin(
         image=image or (), kubernetes_version=kubernetes_version, profile=profile, nodes=nodes,
         status_only_nodes=status_only_nodes, network=network, slice_size=slice_size, kubeconfig=kubeconfig,
-        directory=directory, seed=seed, port=port, ready_fd=ready_fd, parent=parent,
+        directory=directory, seed=seed, port=port, ready_fd=ready_fd, parent=parent, remedy=remedy,
     )  # fmt: skip
     raise typer.Exit(code)
 

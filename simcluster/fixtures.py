@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from simcluster.cluster import Cluster
 
 MARK = "simcluster"
+_REMEDY = "bind it with @pytest.mark.simcluster(images={'NAME': 'COMMAND'})"
+_REMEDY_OF_ALL = "bind it in the fixture simcluster_options: return {'images': {'NAME': 'COMMAND'}}"
 
 
 class RunningCluster:
@@ -74,7 +76,7 @@ def simcluster(
         if mark.args:
             pytest.fail(f"{request.node.nodeid}: the mark {MARK} takes options by name only", pytrace=False)
         given |= mark.kwargs
-    yield from _run(request, simcluster_options | given)
+    yield from _run(request, simcluster_options | given, _REMEDY)
 
 
 @pytest.fixture(scope="session")
@@ -82,10 +84,10 @@ def simcluster_session(
     request: pytest.FixtureRequest, simcluster_options: dict[str, Any]
 ) -> Iterator[RunningCluster]:
     """A simulated cluster for the whole run (of each worker): tests share what is in it."""
-    yield from _run(request, simcluster_options)
+    yield from _run(request, simcluster_options, _REMEDY_OF_ALL)
 
 
-def _run(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator[RunningCluster]:
+def _run(request: pytest.FixtureRequest, options: dict[str, Any], remedy: str) -> Iterator[RunningCluster]:
     from simcluster.cluster import Cluster, StartError
 
     known = list(inspect.signature(Cluster).parameters)
@@ -97,6 +99,7 @@ def _run(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator[Ru
             pytrace=False,
         )
     cluster, refusal = Cluster(**options), ""
+    cluster.remedy = remedy
     try:
         cluster.start()
     except StartError as error:

@@ -20,6 +20,9 @@ from harness.settings import AUTO
 
 DEFAULT_VERSION = "v1.36"
 _LOOPBACK = "loopback"
+_REMEDY = (
+    "name it in the hook pytest_k8s_images of a conftest.py: harness.images.Image('NAME', command=(...))"
+)
 
 
 def choose_network(wanted: str | None) -> tuple[str, str]:
@@ -64,6 +67,7 @@ class SimulatedCluster:
             images=commands, kubernetes_version=self._version, profile="faithful", directory=folder,
             network=self._network, nodes=self._nodes,
         )  # fmt: skip
+        cluster.remedy = _REMEDY
         self._cluster = cluster
         try:
             cluster.start()

@@ -12,17 +12,20 @@ from pathlib import Path
 
 from harness.errors import HistoryError
 from harness.history import History, from_lines, to_lines
-from harness.report.document import Document, build
+from harness.report.document import Document, Refused, build
 from harness.report.judged import Judged, judge_history
+from harness.report.properties import properties
 from harness.report.text import comparison_table, failures, scenario_table, spread_table
 
 __all__ = [
     "Folder",
     "Judged",
+    "Refused",
     "build",
     "comparison_table",
     "failures",
     "judge_history",
+    "properties",
     "scenario_table",
     "spread_table",
 ]
@@ -76,3 +79,26 @@ class Folder:
         if not found:
             raise HistoryError(f"{file}: it is empty: no scenario of that run was begun")
         return found
+
+    def refused(self) -> Sequence[Refused]:
+        """The scenarios of a saved run that were not begun; none if its report.json was not kept.
+
+        Raises HistoryError.
+        """
+        file = self.path / REPORT
+        try:
+            scenarios = json.loads(file.read_text(encoding="utf-8"))["scenarios"]
+            return [
+                Refused(each["name"], each["path"], each["failure"])
+                for each in scenarios
+                if each["load"] is None
+            ]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise HistoryError(f"{file}: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError):
+            raise HistoryError(
+                f"{file}: damaged, so it can not be told whether all scenarios of that run were begun\n"
+                f"  remove it to judge {HISTORY} alone"
+            ) from None

@@ -7,10 +7,11 @@ are added, not changed, while `schema` is 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis import GapSummary, Leave, Tally, VariantResult, Window, merge_pods
-from harness.checks import Verdict
+from harness.checks import FAIL, Verdict
 from harness.history import StepDone
 from harness.report.judged import Judged
 from harness.report.spread import Row, spreads
@@ -19,9 +20,19 @@ SCHEMA = 1
 Document = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A scenario that was not begun: its file or its manifests can not be used, or there was no cluster."""
+
+    name: str
+    path: str
+    reason: str
+
+
 def build(
     results: Sequence[Judged],
     *,
+    refused: Sequence[Refused] = (),
     backend: str,
     reason: str,
     kubernetes: str | None,
@@ -34,7 +45,7 @@ def build(
         "backend_reason": reason,
         "kubernetes": kubernetes,
         "failure": failure,
-        "scenarios": [_scenario(result) for result in results],
+        "scenarios": [*map(_scenario, results), *map(_refused, refused)],
         "spread": [_spread(row) for row in spreads(results)],
     }
 
@@ -76,6 +87,23 @@ def _scenario(result: Judged) -> Document:
         else [_variant(found, analysis.windows, result) for found in analysis.variants],
         "verdicts": [_verdict(verdict) for verdict in result.verdicts],
         "notes": list(result.notes),
+    }
+
+
+def _refused(found: Refused) -> Document:
+    return {
+        "name": found.name,
+        "path": found.path,
+        "about": None,
+        "verdict": FAIL,
+        "failure": found.reason,
+        "began_at": None,
+        "duration_s": None,
+        "load": None,
+        "steps": [],
+        "variants": [],
+        "verdicts": [],
+        "notes": [],
     }
 
 

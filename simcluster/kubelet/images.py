@@ -40,6 +40,7 @@ def parse_binding(text: str) -> tuple[str, tuple[str, ...]]:
 
 # Instead of a command: a pod of such images is Running and Ready, and has no process.
 STATUS_ONLY = "status-only"
+BY_OPTION = "bind one with --image 'NAME=COMMAND'"
 _EXAMPLE = "'greeter:dev=python -m demo_server.server'"
 
 
@@ -58,17 +59,20 @@ def normalize(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What is bound: full name → argument list. `given` keeps the names as people wrote them."""
+    """What is bound: full name → argument list. `given` keeps the names as people wrote them; `remedy` says how one
+    more, NAME, is bound by whoever started this cluster.
+    """
 
     commands: Mapping[str, tuple[str, ...]]
     given: tuple[str, ...] = ()
+    remedy: str = BY_OPTION
 
     @classmethod
-    def bind(cls, bindings: Iterable[tuple[str, tuple[str, ...]]]) -> Images:
+    def bind(cls, bindings: Iterable[tuple[str, tuple[str, ...]]], remedy: str = BY_OPTION) -> Images:
         """The images of these bindings; the last one of a name counts."""
         pairs = list(bindings)
         given = tuple(dict.fromkeys(name for name, _ in pairs))
-        return cls({normalize(name): argv for name, argv in pairs}, given)
+        return cls({normalize(name): argv for name, argv in pairs}, given, remedy)
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """The command that the image stands for; None if it is not bound to one."""
@@ -91,7 +95,7 @@ class Images:
         known = ", ".join(sorted(self.given)) if self.given else "none"
         return (
             f'failed to pull image "{name}": {normalize(name)}: not found: a simulated cluster runs images that are '
-            f"bound to commands; known images: {known}; bind one with --image '{name}=COMMAND'"
+            f"bound to commands; known images: {known}; {self.remedy.replace('NAME', name)}"
         )
 
     def modules(self) -> list[str]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from projects import Project
@@ -79,11 +80,17 @@ def wait_for_step(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the step never began:\n{read}")
 
 
+def figures(path: Path) -> dict[str, str]:
+    """The properties of the one test of a JUnit file."""
+    (case,) = ElementTree.parse(path).getroot().iter("testcase")
+    return {each.attrib["name"]: each.attrib["value"] for each in case.iter("property")}
+
+
 def test_a_whole_run(project: Project) -> None:
     """Every verb works, what happened is measured and reported, and nothing is left behind."""
     project.scenario("night", QUICK)
 
-    code, output = project.run()
+    code, output = project.run("--junitxml=out.xml")
 
     assert code == 0, output
     assert "night pass on sim, Kubernetes v1.3" in output
@@ -95,6 +102,21 @@ def test_a_whole_run(project: Project) -> None:
     # one by scaling, one that came back, one for the deleted, three by the roll
     assert (variant["join_gap_s"]["count"], variant["join_gap_s"]["missed"]) == (6, 0)
     assert variant["leave_gap_s"]["count"] >= 4
+    assert figures(project.path / "out.xml") == {
+        "k8s.backend": "sim",
+        "k8s.kubernetes": project.report()["kubernetes"],
+        "k8s.verdict": "pass",
+        "k8s.tcp.calls": str(variant["calls"]),
+        "k8s.tcp.errors": str(variant["errors"]),
+        **{
+            f"k8s.tcp.{gap}_gap_{which}_s": f"{variant[f'{gap}_gap_s'][which]:.6f}"
+            for gap in ("join", "leave")
+            for which in ("p50", "max")
+        },
+        "k8s.tcp.join_gap_missed": "0",
+        "k8s.tcp.leave_gap_missed": "0",
+        "k8s.tcp.silence_s": f"{variant['silence_s']:.6f}",
+    }
     lines = (project.path / "k8s-report" / "history.jsonl").read_text(encoding="utf-8").splitlines()
     assert {"history", "call", "said", "step", "slice", "pod"} <= {json.loads(line)["kind"] for line in lines}
     assert project.left_in_the_end() == []
@@ -193,7 +215,10 @@ def test_an_image_that_is_not_there(project: Project) -> None:
     code, output = project.run()
 
     assert code == 1
-    assert "other:dev" in output
+    assert (
+        "name it in the hook pytest_k8s_images of a conftest.py: harness.images.Image('other:dev', command"
+        in output
+    )
     assert project.left_in_the_end() == []
 
 

@@ -5,6 +5,7 @@ No cluster is made here.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -275,7 +276,7 @@ def test_a_slow_scenario(project: pytest.Pytester) -> None:
 
 
 def test_a_scenario_file_with_a_mistake(project: pytest.Pytester) -> None:
-    """Its test fails with the place and the hint, without a traceback, and no cluster is made for it."""
+    """Its test fails with the place and the hint, without a traceback; the report has it; no cluster is made for it."""
     project.makefile(".yaml", night=SCENARIO.replace("wait", "wiat"))
 
     found = project.runpytest("--k8s", "--k8s-backend=sim")
@@ -284,8 +285,10 @@ def test_a_scenario_file_with_a_mistake(project: pytest.Pytester) -> None:
     found.stdout.fnmatch_lines(['night.yaml:2: step 1: unknown step "wiat"', '  did you mean "wait"[?]'])
     found.stdout.no_fnmatch_line("*Traceback*")
     found.stdout.no_fnmatch_line("*another exception occurred*")
-    found.stdout.no_fnmatch_line("report: *")
-    assert not (project.path / "k8s-report").exists()
+    found.stdout.fnmatch_lines(["report: k8s-report/report.json"])
+    (refused,) = json.loads((project.path / "k8s-report" / "report.json").read_text("utf-8"))["scenarios"]
+    assert (refused["name"], refused["path"], refused["verdict"]) == ("night", "night.yaml", "fail")
+    assert refused["failure"].startswith('night.yaml:2: step 1: unknown step "wiat"')
 
 
 def test_a_scenario_file_that_is_not_text(project: pytest.Pytester) -> None:

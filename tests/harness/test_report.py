@@ -17,10 +17,12 @@ from harness.errors import HistoryError
 from harness.history import History
 from harness.report import (
     Folder,
+    Refused,
     build,
     comparison_table,
     failures,
     judge_history,
+    properties,
     scenario_table,
     spread_table,
 )
@@ -267,6 +269,50 @@ def test_judge_where_the_terminal_has_few_letters(told: History, tmp_path: Path)
 
     assert (found.returncode, found.stderr) == (1, "")
     assert "FAIL headless: errors" in found.stdout
+
+
+def test_judge_a_run_in_which_a_scenario_was_not_begun(
+    told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was begun is judged, and that this is not all is said: it ends with 2, though all that is there passed."""
+    passed = replace(told, text=TEXT.replace("errors: 0", "errors: 1"))
+    folder = Folder(tmp_path)
+    folder.add(passed)
+    refused = Refused("dawn", "dawn.yaml", "dawn.yaml:2: not text\n  a hint")
+    results = [judge_history(passed)]
+    folder.write(build(results, refused=[refused], backend="sim", reason="", kubernetes=None))
+
+    assert main(["judge", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        "dawn: was not begun in that run, so nothing of it can be judged\n  dawn.yaml:2: not text\n    a hint\n"
+    )
+    folder.write(build(results, backend="sim", reason="", kubernetes=None))
+    assert main(["judge", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"scenarios": [{}]}', '{"scenarios": 7}'])
+def test_judge_beside_a_damaged_report(
+    told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """It is said, with what to do, instead of judging a part of the run as if it were all."""
+    Folder(tmp_path).add(told)
+    (tmp_path / "report.json").write_text(content, encoding="utf-8")
+
+    assert main(["judge", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/report.json: damaged, ")
+
+
+def test_figures_as_properties(told: History) -> None:
+    """Each variant's figures by the names of report.json; what was not measured is not there."""
+    found = dict(properties(judge_history(told)))
+
+    assert (found["k8s.backend"], found["k8s.kubernetes"], found["k8s.verdict"]) == ("sim", "v1.36", "fail")
+    assert (found["k8s.pool.calls"], found["k8s.pool.errors"]) == ("30", "0")
+    assert float(found["k8s.pool.join_gap_p50_s"]) == float(found["k8s.pool.join_gap_max_s"]) > 0
+    assert found["k8s.headless.join_gap_missed"] == "1"
+    assert not {"k8s.headless.join_gap_p50_s", "k8s.pool.leave_gap_max_s", "k8s.pool.leave_gap_missed"} & set(
+        found
+    )
 
 
 def test_judge_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ WRITTEN = {
     "directory": "/tmp/here",
     "ready_fd": "5",
     "parent": "77",
+    "remedy": "name it",
 }
 
 

@@ -214,6 +214,7 @@ def test_images_and_their_modules() -> None:
         'failed to pull image "nope": docker.io/library/nope:latest: not found: a simulated cluster runs images that '
         "are bound to commands; known images: cat, greeter:dev, u; bind one with --image 'nope=COMMAND'"
     )
+    assert Images.bind([], "mark NAME").explain_absence("nope").endswith("; known images: none; mark nope")
 
 
 @pytest.mark.parametrize("text", ["greeter", "=x", "a=", "a='x"])

@@ -132,6 +132,34 @@ def test_unknown(simcluster):
     result.stdout.fnmatch_lines(["*the mark simcluster takes options by name only*"])
 
 
+def test_an_image_that_is_not_bound(own_run: pytest.Pytester) -> None:
+    """The pod's status says where it is bound: in the test's mark, or in the fixture for all."""
+    own_run.makepyfile(
+        """
+import kubernetes.client
+import kubernetes.watch
+
+def message(cluster):
+    core = kubernetes.client.CoreV1Api(cluster.client)
+    spec = {"containers": [{"name": "a", "image": "shop:dev"}]}
+    core.create_namespaced_pod("default", {"metadata": {"name": "a"}, "spec": spec})
+    for event in kubernetes.watch.Watch().stream(core.list_namespaced_pod, "default", timeout_seconds=30):
+        for status in event["object"].status.container_statuses or ():
+            if status.state.waiting is not None and status.state.waiting.message:
+                return status.state.waiting.message
+
+def test_one(simcluster):
+    remedy = "bind it with @pytest.mark.simcluster(images={'shop:dev': 'COMMAND'})"
+    assert message(simcluster).endswith("known images: none; " + remedy)
+
+def test_all(simcluster_session):
+    remedy = "bind it in the fixture simcluster_options: return {'images': {'shop:dev': 'COMMAND'}}"
+    assert message(simcluster_session).endswith("known images: none; " + remedy)
+"""
+    )
+    own_run.runpytest_subprocess().assert_outcomes(passed=2)
+
+
 def test_nothing_is_loaded_before_it_is_used(own_run: pytest.Pytester) -> None:
     """A run that uses no cluster loads neither the simulation nor the Kubernetes client."""
     own_run.makepyfile(
