@@ -79,17 +79,41 @@ class EndpointSet:
     notes: tuple[str, ...] = ()
 
 
+Ports = tuple[tuple[str, int], ...]
+# The pod's uid, "" where there is none, and what is known of it.
+Listed = tuple[str, Endpoint]
+
+
+class SliceRead:
+    """One slice, and what was read of it: once, however often it is resolved with others."""
+
+    __slots__ = ("_endpoints", "_raw", "family", "ports")
+
+    def __init__(self, item: Slice) -> None:
+        self.family: str | None = item.get("addressType")
+        self.ports: Ports = tuple(_ports(item))
+        self._raw = item.get("endpoints") or ()
+        self._endpoints: dict[int, tuple[Listed, ...]] = {}
+
+    def list_at(self, port: int) -> tuple[Listed, ...]:
+        """Its endpoints, dialled at this port."""
+        found = self._endpoints.get(port)
+        if found is None:
+            found = self._endpoints[port] = tuple((_uid(raw), _read(raw, port)) for raw in self._raw)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """All that the API has told of one Service: slices by name, and those gone since its last sign of life."""
 
-    slices: Mapping[str, Slice] = field(default_factory=dict)
-    departed: Mapping[str, Slice] = field(default_factory=dict)
+    slices: Mapping[str, SliceRead] = field(default_factory=dict)
+    departed: Mapping[str, SliceRead] = field(default_factory=dict)
 
 
 def relist(known: Known, slices: Iterable[Slice]) -> Known:
     """A list replaces everything; an empty one counts as the deletion of all slices."""
-    listed = {_name(item): item for item in slices}
+    listed = {_name(item): SliceRead(item) for item in slices}
     if listed:
         return Known(listed)
     return Known({}, {**known.departed, **known.slices})
@@ -100,34 +124,37 @@ def fold(known: Known, event_type: str, item: Slice) -> Known:
     name = _name(item)
     if event_type == "DELETED":
         remaining = {key: value for key, value in known.slices.items() if key != name}
-        return Known(remaining, {**known.departed, name: item})
-    return Known({**known.slices, name: item})
+        return Known(remaining, {**known.departed, name: SliceRead(item)})
+    return Known({**known.slices, name: SliceRead(item)})
 
 
 def resolve(known: Known, port: int | str) -> EndpointSet:
     """The endpoints of all slices on the wanted port, each once, plus the orphaned ones."""
-    ports, notes = _choose_ports([*known.slices.values(), *known.departed.values()], port)
+    ports, notes = _choose_ports(
+        {item.ports for told in (known.slices, known.departed) for item in told.values()}, port
+    )
     found: dict[Key, Endpoint] = {}
     for endpoint in _endpoints(known.slices.values(), ports):
-        twin = found.get(endpoint.key)
-        found[endpoint.key] = endpoint if twin is None else _merge(twin, endpoint)
+        twin = found.setdefault(endpoint.key, endpoint)
+        if twin is not endpoint:
+            found[endpoint.key] = _merge(twin, endpoint)
     for endpoint in _endpoints(known.departed.values(), ports):
         if endpoint.is_active and endpoint.key not in found:
             found[endpoint.key] = replace(endpoint, orphaned=True)
-    return EndpointSet(tuple(sorted(found.values(), key=lambda item: item.key)), len(known.slices), notes)
+    return EndpointSet(tuple(found[key] for key in sorted(found)), len(known.slices), notes)
 
 
-def _choose_ports(slices: list[Slice], wanted: int | str) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Port number by slice name. Whether the Service has one port or several is decided over all slices
+def _choose_ports(kinds: set[Ports], wanted: int | str) -> tuple[dict[Ports, int], tuple[str, ...]]:
+    """Port number for each kind of slice. Whether the Service has one port or several is decided over all slices
     together, because a slice may carry only some of the ports (a named targetPort that not every pod has).
     """
-    offered = [(item, name, number) for item in slices for name, number in _ports(item)]
+    offered = [(kind, name, number) for kind in kinds for name, number in kind]
     names = {name for _, name, _ in offered}
-    chosen: dict[str, int] = {}
-    for item, name, number in offered:
+    chosen: dict[Ports, int] = {}
+    for kind, name, number in offered:
         is_only = isinstance(wanted, int) and len(names) == 1
         if is_only or wanted == (number if isinstance(wanted, int) else name):
-            chosen.setdefault(_name(item), number)
+            chosen.setdefault(kind, number)
     if chosen or not offered:
         return chosen, ()
     listing = ", ".join(sorted({f"{name or '(unnamed)'}={number}" for _, name, number in offered}))
@@ -142,23 +169,24 @@ def _ports(item: Slice) -> Iterator[tuple[str, int]]:
             yield port.get("name") or "", port["port"]
 
 
-def _endpoints(slices: Iterable[Slice], ports: Mapping[str, int]) -> Iterator[Endpoint]:
+def _endpoints(slices: Iterable[SliceRead], ports: Mapping[Ports, int]) -> Iterator[Endpoint]:
     """IPv4 first; an IPv6 endpoint only for a pod that has none in IPv4, or a dual-stack pod would count
     twice.
     """
-    by_family: dict[str, list[Slice]] = {"IPv4": [], "IPv6": []}
+    by_family: dict[str | None, list[SliceRead]] = {"IPv4": [], "IPv6": []}
     for item in slices:
-        if item.get("addressType") in by_family and _name(item) in ports:
-            by_family[item["addressType"]].append(item)
-    seen: set[str] = set()
+        if item.family in by_family and item.ports in ports:
+            by_family[item.family].append(item)
     for item in by_family["IPv4"]:
-        for raw in item.get("endpoints") or ():
-            seen.add(_uid(raw))
-            yield _read(raw, ports[_name(item)])
+        for _, endpoint in item.list_at(ports[item.ports]):
+            yield endpoint
+    if not by_family["IPv6"]:
+        return
+    seen = {uid for item in by_family["IPv4"] for uid, _ in item.list_at(ports[item.ports])}
     for item in by_family["IPv6"]:
-        for raw in item.get("endpoints") or ():
-            if not _uid(raw) or _uid(raw) not in seen:
-                yield _read(raw, ports[_name(item)])
+        for uid, endpoint in item.list_at(ports[item.ports]):
+            if not uid or uid not in seen:
+                yield endpoint
 
 
 def _read(raw: Mapping[str, Any], port: int) -> Endpoint:
@@ -185,13 +213,16 @@ def _merge(one: Endpoint, other: Endpoint) -> Endpoint:
     counts, as a stale copy that says ready costs one failed connection, and one that says gone would cost a
     pod.
     """
+    if one == other:
+        return one
     best, rest = (one, other) if _rank(one) >= _rank(other) else (other, one)
     return replace(best, pod=best.pod if best.pod is not None else rest.pod)
 
 
-def _rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, str]:
-    """Total order from useless to best. The name only makes it independent of the order of slices."""
-    return (endpoint.is_active, endpoint.is_reserve, endpoint.ready, endpoint.serving, endpoint.pod or "")
+def _rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, str, tuple[str, ...]]:
+    """Total order from useless to best. The name and the zones only make it independent of the order of slices."""
+    state = (endpoint.is_active, endpoint.is_reserve, endpoint.ready, endpoint.serving)
+    return (*state, endpoint.pod or "", endpoint.zones)
 
 
 def _name(item: Slice) -> str:

@@ -25,6 +25,7 @@ from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.entrance import Entrance
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
+from kube_grpc.newest import Newest
 from kube_grpc.options import Options
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.picker import Metadata
@@ -54,6 +55,7 @@ class Pool(Entrance):
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
         self._roster = Roster(self.target, self._options, self, rng=self._rng)
+        self._newest = Newest(self._roster.found)
         self.situation: Situation = self._roster.snapshot.situation
         self.members: tuple[Member, ...] = ()
         # Set in the child of a fork: begins the pool and what feeds it anew.
@@ -115,7 +117,7 @@ class Pool(Entrance):
 
     def found(self, wanted: EndpointSet) -> None:
         """The full set of endpoints, see watch.Report."""
-        self._inbox.put(functools.partial(self._roster.found, wanted))
+        self._newest.put(wanted, self._inbox.put)
 
     def works(self) -> None:
         """Discovery stands, see watch.Report."""

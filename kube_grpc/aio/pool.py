@@ -22,6 +22,7 @@ from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.entrance import Entrance
 from kube_grpc.errors import DiscoveryError
 from kube_grpc.member import Connectivity, Member
+from kube_grpc.newest import Newest
 from kube_grpc.options import Options
 from kube_grpc.picker import Metadata
 from kube_grpc.roster import Roster, Snapshot
@@ -45,6 +46,7 @@ class AioPool(Entrance):
         self._grace_s: float | None = None
         self.is_closed = False
         self._roster = Roster(target, options, self, rng=rng)
+        self._newest = Newest(self._roster.found)
         self.snapshot: Snapshot = self._roster.snapshot
         self._is_forked = False
         forks.follow(self)
@@ -105,7 +107,7 @@ class AioPool(Entrance):
 
     def found(self, wanted: EndpointSet) -> None:
         """The full set of endpoints, see watch.Report."""
-        self._tell(self._roster.found, wanted)
+        self._newest.put(wanted, self._tell)
 
     def works(self) -> None:
         """Discovery stands, see watch.Report."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_grpc.endpoints import Endpoint, EndpointSet, Known, Slice, fold, relist, resolve
+from kube_grpc.endpoints import Endpoint, EndpointSet, Known, Slice, SliceRead, fold, relist, resolve
 
 CONDITIONS = st.fixed_dictionaries(
     {}, optional=dict.fromkeys(("ready", "serving", "terminating"), st.sampled_from([None, True, False]))
@@ -30,6 +30,41 @@ EVENTS = st.lists(
         st.tuples(st.just("LIST"), st.lists(SLICES, max_size=3)),
     ),
     max_size=12,
+)
+
+
+VARIED_SLICES = st.builds(
+    lambda name, endpoints, ports, family: a_slice(name, *endpoints, ports=ports, family=family),
+    st.sampled_from("abcd"),
+    st.lists(
+        st.builds(
+            lambda raw, uid, zones: {
+                **raw,
+                "targetRef": {"kind": "Pod", "name": f"pod-{uid}", "uid": uid},
+                "hints": {"forZones": [{"name": zone} for zone in zones]},
+            },
+            ENDPOINTS,
+            st.sampled_from(["", "u1", "u2", "u3"]),
+            st.lists(st.sampled_from("xy"), max_size=2, unique=True),
+        ),
+        max_size=3,
+    ),
+    st.lists(
+        st.builds(
+            lambda name, port: {"name": name, "port": port},
+            st.sampled_from(["grpc", "web"]),
+            st.sampled_from([1, 2]),
+        ),
+        max_size=2,
+    ),
+    st.sampled_from(["IPv4", "IPv6"]),
+)
+VARIED_EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED"]), VARIED_SLICES),
+        st.tuples(st.just("LIST"), st.lists(VARIED_SLICES, max_size=3)),
+    ),
+    max_size=10,
 )
 
 
@@ -106,6 +141,45 @@ def test_any_history_of_events_gives_the_set_of_the_model(events: list[tuple[str
 
     compare(found, model)
     assert [item.key for item in found.endpoints] == sorted({item.key for item in found.endpoints})
+
+
+@given(VARIED_EVENTS, st.sampled_from([1, 2, 3, "grpc", "web", "none"]), st.randoms(use_true_random=False))
+def test_a_slice_that_was_read_before_says_the_same(
+    events: list[tuple[str, Any]], port: int | str, random: Any
+) -> None:
+    """Slices are read once and resolved with others again and again: after each event, and in any order of slices, the
+    set is what slices that are read anew give; with several ports, families and hints.
+    """
+    known, raw = Known(), Raw()
+    for kind, item in events:
+        known = relist(known, item) if kind == "LIST" else fold(known, kind, item)
+        raw.take(kind, item)
+
+        assert resolve(known, port) == resolve(raw.read_anew(random), port)
+
+
+class Raw:
+    """The slices as they came."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Any] = {}
+        self.gone: dict[str, Any] = {}
+
+    def take(self, kind: str, item: Any) -> None:
+        if kind == "LIST":
+            listed = {one["metadata"]["name"]: one for one in item}
+            self.live, self.gone = listed, {} if listed else {**self.gone, **self.live}
+        elif kind == "DELETED":
+            self.live.pop(item["metadata"]["name"], None)
+            self.gone[item["metadata"]["name"]] = item
+        else:
+            self.live[item["metadata"]["name"]] = item
+            self.gone = {}
+
+    def read_anew(self, random: Any) -> Known:
+        """As if each had just come, in any order."""
+        live, gone = (random.sample(list(items.items()), len(items)) for items in (self.live, self.gone))
+        return Known(*({name: SliceRead(item) for name, item in items} for items in (live, gone)))
 
 
 def test_a_client_that_reads_one_slice_as_the_whole_set_is_found_out() -> None:
@@ -235,6 +309,15 @@ def test_a_duplicate_counts_once_and_by_its_better_state() -> None:
         (found,) = resolve(take_all([("ADDED", first), ("ADDED", second)]), 50051).endpoints
 
         assert (found.is_active, found.pod) == (True, "x")
+
+
+def test_a_duplicate_with_other_hints() -> None:
+    """Which hints count does not depend on which slice was read first."""
+    one, other = (
+        a_slice(name, {"addresses": ["10.0.0.1"], "hints": {"forZones": [{"name": name}]}}) for name in "xy"
+    )
+
+    assert resolve(relist(Known(), [one, other]), 50051) == resolve(relist(Known(), [other, one]), 50051)
 
 
 NAMED = [{"name": "grpc", "port": 8080}, {"name": "metrics", "port": 9090}]
