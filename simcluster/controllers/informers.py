@@ -68,12 +68,17 @@ class Informer:
 
     def apply(self, old: Object | None, new: Object | None) -> None:
         """Take in one change and tell the handlers."""
-        if old is not None:
+        if old is not None and (new is None or not self._is_in_place(old, new)):
             self._drop(old)
         if new is not None:
             self._put(new)
         for handler in self._handlers:
             handler(old, new)
+
+    def _is_in_place(self, old: Object, new: Object) -> bool:
+        """Whether a change leaves an object under the same controller: what is noted is written over."""
+        (before, was), (after, is_now) = self._index(old), self._index(new)
+        return before is after and was == is_now
 
     def _index(self, obj: Object) -> tuple[dict[str, dict[Name, Object]], str]:
         controller = controller_of(obj)
