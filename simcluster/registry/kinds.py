@@ -18,8 +18,10 @@ from simcluster.registry import (
     data_rules,
     events,
     jobs,
+    limit_rules,
     namespaces,
     nodes,
+    pod_parts,
     pods,
     priorities,
     services,
@@ -54,6 +56,10 @@ def _leave(_new: Object, _old: Object | None, _around: Surroundings) -> None:
     """Change nothing."""
 
 
+def _permit(_new: Object, _old: Object | None, _subresource: str | None, _around: Surroundings) -> None:
+    """Let everything be."""
+
+
 def _accept(_new: Object, _old: Object | None) -> list[Cause]:
     """Find no fault."""
     return []
@@ -66,6 +72,7 @@ class Rules:
     `generation`: it has one, which counts changes of its spec if it is `counted`.
     `unconditional`: a PUT without resourceVersion is taken.
     `prepare(new, old, around)` fills in, `find_faults(new, old)` refuses; `old` is None on creation.
+    `permit(new, old, subresource, around)` refuses at the end what is well-formed and not allowed here.
     `find_status_faults(new)` refuses what is written to /status. `release` gives back what `prepare` took.
     """
 
@@ -74,6 +81,7 @@ class Rules:
     unconditional: bool = True
     prepare: Callable[[Object, Object | None, Surroundings], None] = _leave
     find_faults: Callable[[Object, Object | None], list[Cause]] = _accept
+    permit: Callable[[Object, Object | None, str | None, Surroundings], None] = _permit
     find_status_faults: Callable[[Object], list[Cause]] | None = None
     release: Callable[[Object, Surroundings], None] | None = None
     metadata_from_status: frozenset[str] = field(default=frozenset({"labels", "annotations", "finalizers"}))
@@ -83,7 +91,9 @@ _DEFAULT = Rules()
 _COUNTED = Rules(generation=True)
 
 RULES: dict[str, Rules] = {
-    "pods": Rules(generation=True, prepare=pods.prepare, find_faults=pods.find_faults),
+    "pods": Rules(
+        generation=True, prepare=pods.prepare, find_faults=pods.find_faults, permit=pod_parts.permit
+    ),
     "services": Rules(prepare=services.prepare, find_faults=services.find_faults, release=services.release),
     "namespaces": Rules(prepare=namespaces.prepare),
     "deployments.apps": Rules(
@@ -101,7 +111,10 @@ RULES: dict[str, Rules] = {
     "replicationcontrollers": _COUNTED,
     "jobs.batch": Rules(generation=True, prepare=jobs.prepare, find_faults=workload_rules.find_job_faults),
     "persistentvolumes": Rules(prepare=volumes.prepare, find_faults=small_rules.find_volume_faults),
-    "persistentvolumeclaims": Rules(prepare=volumes.prepare_claim, find_faults=small_rules.find_claim_faults),
+    "persistentvolumeclaims": Rules(
+        prepare=volumes.prepare_claim, find_faults=small_rules.find_claim_faults, permit=volumes.permit_claim
+    ),
+    "limitranges": Rules(find_faults=limit_rules.find_faults),
     "podtemplates": _COUNTED,
     "deviceclasses.resource.k8s.io": _COUNTED,
     "resourceslices.resource.k8s.io": _COUNTED,

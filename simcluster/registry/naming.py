@@ -167,6 +167,24 @@ def generate_name(base: str, chance: random.Random) -> str:
     return base[:LONGEST_BASE] + "".join(chance.choice(ALPHABET) for _ in range(GENERATED))
 
 
+def fill_name(resource: str, metadata: dict[str, Any], chance: random.Random) -> None:
+    """Give an object the name that it leaves to be made up."""
+    if metadata.get("name"):
+        return
+    if metadata.get("generateName"):
+        metadata["name"] = generate_name(metadata["generateName"], chance)
+    elif resource == "limitranges":
+        metadata["name"] = make_uid(chance)
+
+
+def name_given(metadata: Mapping[str, Any]) -> str:
+    """Return what a new object was sent with: its name, or the base of the name that was made up since."""
+    name: str = metadata.get("name", "")
+    base: str = metadata.get("generateName", "")
+    is_made_up = base and name.startswith(base[:LONGEST_BASE])
+    return base if is_made_up and len(name) == len(base[:LONGEST_BASE]) + GENERATED else name
+
+
 def make_uid(chance: random.Random) -> str:
     """Return a random (version 4) UUID."""
     # By hand: uuid.UUID takes ten times as long.

@@ -9,10 +9,10 @@ pkg/apis/core/validation/validation.go (ValidatePodResize, ValidatePodEphemeralC
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 from simcluster.errors import Cause, Forbidden, forbidden, invalid
-from simcluster.registry import pods
+from simcluster.registry import limits, pods
 from simcluster.registry.pod_specs import find_spec_faults
 from simcluster.schema import quantities
 from simcluster.store import Key, Store
@@ -142,10 +142,31 @@ def _others(container: Object) -> list[Any]:
     return [*amounts, resources.get("claims"), container.get("resizePolicy")]
 
 
-def require_room(new: Object, subresource: str | None, store: Store) -> None:
-    """Refuse a pod that is resized to more than its whole node has."""
-    if subresource != "resize":
+class _Around(Protocol):
+    @property
+    def store(self) -> Store: ...
+
+
+def prepare(pod: Object, subresource: str, around: _Around) -> None:
+    """Fill in what admission fills in when a part of a pod is written."""
+    if subresource == "resize" and "deletionTimestamp" not in pod["metadata"]:
+        # The metadata stays as it is: nobody is told by an annotation.
+        filled = {"metadata": {}, "spec": pod["spec"]}
+        limits.fill(filled, limits.find_ranges(around.store, pod["metadata"]["namespace"]))
+
+
+def permit(pod: Object, old: Object | None, subresource: str | None, around: _Around) -> None:
+    """Refuse a new pod, or one that is resized, for what it asks for."""
+    if old is not None and subresource != "resize":
         return
+    if "deletionTimestamp" not in pod["metadata"]:
+        limits.check_pod(pod, limits.find_ranges(around.store, pod["metadata"]["namespace"]))
+    if old is not None:
+        _require_room(pod, around.store)
+
+
+def _require_room(new: Object, store: Store) -> None:
+    """Refuse a pod that is resized to more than its whole node has."""
     node = store.get(Key("nodes", "", new["spec"].get("nodeName", "")))
     if node is None:
         return

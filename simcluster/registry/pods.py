@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from simcluster.errors import Cause, forbidden, invalid, required
-from simcluster.registry import priorities
+from simcluster.registry import limits, priorities
 from simcluster.registry.pod_specs import find_spec_faults
 from simcluster.store import Store
 
@@ -30,7 +30,7 @@ class _Around(Protocol):
 
     @property
     def store(self) -> Store:
-        """Where priority classes are."""
+        """Where priority classes and LimitRanges are."""
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -47,6 +47,7 @@ def prepare(pod: Object, old: Object | None, around: _Around) -> None:
     spec["terminationGracePeriodSeconds"] = max(spec["terminationGracePeriodSeconds"], 0) or (
         1 if spec["terminationGracePeriodSeconds"] < 0 else 0
     )
+    limits.fill(pod, limits.find_ranges(around.store, pod["metadata"]["namespace"]))
     spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = spec["serviceAccountName"]
     _tolerate(spec)

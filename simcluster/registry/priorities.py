@@ -10,6 +10,7 @@ from typing import Any
 
 from simcluster.errors import Forbidden
 from simcluster.registry.instants import format_time
+from simcluster.registry.naming import name_given
 from simcluster.store import Key, Store
 
 Object = dict[str, Any]
@@ -61,7 +62,8 @@ def _find_default(store: Store) -> Object | None:
 
 
 def _forbid(pod: Object, why: str) -> Forbidden:
-    return Forbidden("pods", pod["metadata"].get("name", ""), why)
+    # This is looked at before a name is made up.
+    return Forbidden("pods", name_given(pod["metadata"]), why)
 
 
 def show_gates(pod: Object, now: float) -> None:

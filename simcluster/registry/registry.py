@@ -33,7 +33,7 @@ from simcluster.registry.event_views import EventViewStore
 from simcluster.registry.instants import format_time
 from simcluster.registry.kinds import rules_of
 from simcluster.registry.managers import apply_scale, apply_write, keep_times, track_write
-from simcluster.registry.naming import find_changes, find_faults, generate_name, make_uid
+from simcluster.registry.naming import fill_name, find_changes, find_faults, make_uid
 from simcluster.registry.options import DeleteOptions, WriteOptions
 from simcluster.registry.reading import drop_status, read, read_scale
 from simcluster.registry.scale import rescale, show_scale
@@ -149,7 +149,7 @@ class Registry:
         if new["metadata"].pop("resourceVersion", None):
             raise StatusError("resourceVersion should not be set on objects to be created", reason="")
         for attempt in range(_ATTEMPTS):
-            self._name(new["metadata"])
+            fill_name(resource, new["metadata"], self._chance)
             key = self._key(resource, new["metadata"].get("namespace"), new["metadata"].get("name", ""))
             taken = self.store.get(key)
             if taken is None:
@@ -330,6 +330,8 @@ class Registry:
         rules = rules_of(kind.name)
         if subresource is None:
             rules.prepare(new, old, self)
+        else:
+            pod_parts.prepare(new, subresource, self)
         if (
             rules.generation
             and rules.counted
@@ -339,7 +341,6 @@ class Registry:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
         self._check(kind, new, old, subresource)
-        pod_parts.require_room(new, subresource, self.store)
         new = keep_times(old, new)
         if options.dry_run:
             return new
@@ -366,10 +367,6 @@ class Registry:
     def _scale_type(self) -> Type:
         return self.catalogue.type_of("autoscaling", "v1", "Scale")
 
-    def _name(self, metadata: Object) -> None:
-        if "name" not in metadata and metadata.get("generateName"):
-            metadata["name"] = generate_name(metadata["generateName"], self._chance)
-
     def _begin(self, kind: Resource, new: Object) -> None:
         """Give a new object what every new object gets, and what its kind gives it."""
         metadata = new["metadata"]
@@ -392,6 +389,7 @@ class Registry:
             found += subresources.find_faults(kind.name, new, old, subresource)
         if found:
             raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
+        rules_of(kind.name).permit(new, old, subresource, self)
 
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:
         kind = self.resource(resource)

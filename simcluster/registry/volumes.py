@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from simcluster.errors import Forbidden
+from simcluster.registry import limits
 from simcluster.registry.default_classes import choose_default
 from simcluster.registry.instants import format_time
 from simcluster.schema import quantities
@@ -43,13 +44,9 @@ def prepare(volume: Object, old: Object | None, around: _Around) -> None:
 
 
 def prepare_claim(claim: Object, old: Object | None, around: _Around) -> None:
-    """Protect a new claim, give it the default class, and let both fields that name a source of data say the same.
-
-    Forbidden if a bound one is to grow and its class does not allow that.
-    """
+    """Protect a new claim, give it the default class, and let both fields that name a source of data say the same."""
     spec = claim["spec"]
     if old is not None:
-        _check_growth(claim, old, around.store)
         return
     _protect(claim, CLAIM_PROTECTION)
     default = find_default_class([each.object for each in around.store.list(CLASSES)])
@@ -59,6 +56,16 @@ def prepare_claim(claim: Object, old: Object | None, around: _Around) -> None:
         spec.setdefault("dataSourceRef", dict(spec["dataSource"]))
     elif "dataSourceRef" in spec and not spec["dataSourceRef"].get("namespace"):
         spec.setdefault("dataSource", dict(spec["dataSourceRef"]))
+
+
+def permit_claim(claim: Object, old: Object | None, subresource: str | None, around: _Around) -> None:
+    """Refuse a claim of a size that its namespace does not allow, or one that is to grow and whose class does not."""
+    if subresource is not None:
+        return
+    if "deletionTimestamp" not in claim["metadata"]:
+        limits.check_claim(claim, limits.find_ranges(around.store, claim["metadata"]["namespace"]))
+    if old is not None:
+        _check_growth(claim, old, around.store)
 
 
 def class_of(obj: Object) -> str:

@@ -49,8 +49,18 @@ def shorten(text: str) -> str:
 
     `0.5` is `500m`, `1000m` is `1`, `1536Mi` stays and `1024Ki` is `1Mi`; ValueError if it is no quantity.
     """
-    value = parse(text)
-    match = _FORM.fullmatch(text.strip())
+    return _write(parse(text), text)
+
+
+def add(one: str, other: str) -> str:
+    """Return the sum of two quantities, written as the first is; as the second, if the first is nothing."""
+    first, second = parse(one), parse(other)
+    return _write(first + second, one if first else other)
+
+
+def _write(value: Fraction, like: str) -> str:
+    """Write a value with the family of units that a quantity has."""
+    match = _FORM.fullmatch(like.strip())
     suffix = "" if match is None else match.group(3)
     if match is not None and match.group(2):
         return _shorten_exponent(value)
