@@ -71,10 +71,11 @@ class StatusError(Exception):
 class PlainError(Exception):
     """A refusal in plain text: of what a real API server only passes on to a node."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.headers = headers
 
 
 def _about(resource: str, name: str, **more: object) -> dict[str, Any]:

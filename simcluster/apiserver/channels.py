@@ -20,6 +20,7 @@ from simcluster.errors import BadRequest, PlainError
 
 V5, V4, V4_TEXT = "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io"
 OLD, OLD_TEXT, UNNAMED = "channel.k8s.io", "base64.channel.k8s.io", ""
+STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 _CLOSE = 255
 _KEY = 16  # bytes, of the client's key (RFC 6455, 4.1)
 # What one message may hold; a real server sets no bound, and clients send pieces of some kilobytes.
@@ -38,7 +39,7 @@ class Channels:
     """One WebSocket with channels, from `open` to `close`."""
 
     def __init__(self, request: web.BaseRequest, known: Collection[str]) -> None:
-        require_upgrade(request)
+        require_key(request)
         self.protocol = choose_protocol(request, known)
         self._request = request
         self._is_text = "base64" in self.protocol
@@ -83,18 +84,27 @@ class Channels:
         except binascii.Error:
             return None
 
+    async def end_output(self) -> None:
+        """Nothing: what ends in one direction alone is not told on a WebSocket."""
+
     async def close(self) -> None:
         """End the connection in order."""
         await self._socket.close()
 
 
 def require_upgrade(request: web.BaseRequest) -> None:
-    """BadRequest with the real text if a request does not ask for a WebSocket."""
-    upgrade = request.headers.get("Upgrade", "").lower()
-    if "upgrade" not in request.headers.get("Connection", "").lower() or not upgrade:
+    """BadRequest with the real text if a request does not ask for its connection to be upgraded."""
+    if "upgrade" not in ",".join(request.headers.getall("Connection", ())).lower():
         raise BadRequest("Upgrade request required")
-    if upgrade != "websocket":
-        raise BadRequest(f"unable to upgrade: {upgrade} is not served, only websocket is")
+
+
+def is_websocket(request: web.BaseRequest) -> bool:
+    """Whether a request for an upgrade asks for a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def require_key(request: web.BaseRequest) -> None:
+    """PlainError if a request for a WebSocket is none that can be answered."""
     try:
         is_key = len(base64.b64decode(request.headers.get("Sec-WebSocket-Key", ""))) == _KEY
     except ValueError:

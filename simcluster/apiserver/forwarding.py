@@ -1,8 +1,8 @@
-"""Port-forwards: connections to a pod's ports, carried in a WebSocket, as kubectl and as other clients speak.
+"""Port-forwards: connections to a pod's ports, as kubectl and as other clients speak.
 
 The rules it keeps: each connection ends by itself and says why; whoever reads sets the pace; when the client goes,
-all of them end. kubectl opens a pair of SPDY streams for each connection; others get one connection for each port
-of the query, on two channels.
+all of them end. kubectl opens a pair of SPDY streams for each connection, on an upgraded connection or inside a
+WebSocket; others get one connection for each port of the query, on two channels of a WebSocket.
 
 Sources: k8s.io/cri-streaming pkg/streaming/portforward (websocket.go, httpstream.go).
 """
@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from simcluster.apiserver import spdy
 from simcluster.apiserver.calls import Kubelet
@@ -26,17 +26,43 @@ from simcluster.apiserver.channels import (
     V4_TEXT,
     Channels,
     choose_protocol,
+    is_websocket,
     open_socket,
+    require_key,
 )
+from simcluster.apiserver.spdy_session import ASKED, Event, Plain, Session, Tunnel, negotiate, open_plain
 from simcluster.errors import BadRequest, PlainError
 
 _TUNNEL = "SPDY/3.1+"
-TUNNELED = f"{_TUNNEL}portforward.k8s.io"
+_SPOKEN = "portforward.k8s.io"
+TUNNELED = f"{_TUNNEL}{_SPOKEN}"
 _BLOCK = 32 * 1024
 _WAITING = 16  # pieces that may wait for a pod to read them
 _MOST_PORT = 2**16 - 1
 Send = Callable[[bytes], Awaitable[None]]
-Inbox = asyncio.Queue[bytes | None]
+
+
+class Inbox:
+    """What a client sends to one port and the pod has not read yet; None ends it. Once closed, it takes and drops."""
+
+    def __init__(self) -> None:
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+        self._is_closed = False
+
+    async def put(self, piece: bytes | None) -> None:
+        """Add a piece; waits while there are too many."""
+        if not self._is_closed:
+            await self._pieces.put(piece)
+
+    async def get(self) -> bytes | None:
+        """Return the next piece."""
+        return await self._pieces.get()
+
+    def close(self) -> None:
+        """Nobody reads any more: whoever waits to add something goes on."""
+        self._is_closed = True
+        while not self._pieces.empty():
+            self._pieces.get_nowait()
 
 
 class _Broken(Exception):  # noqa: N818 -- named for what happened
@@ -57,6 +83,7 @@ class Forwarder:
         try:
             reader, writer = await self.kubelet.connect(self.namespace, self.pod, port)
         except OSError as error:
+            inbox.close()
             why = os.strerror(error.errno).lower() if error.errno else str(error)
             raise _Broken(
                 f"error forwarding port {port} to pod {self.uid}, uid : failed to connect to {self.pod}:{port}: {why}"
@@ -70,6 +97,7 @@ class Forwarder:
         finally:
             feeder.cancel()
             writer.close()
+            inbox.close()
 
 
 async def _feed(writer: asyncio.StreamWriter, inbox: Inbox) -> None:
@@ -104,15 +132,18 @@ def read_ports(said: Sequence[str]) -> list[int]:
 
 async def serve(request: web.BaseRequest, forwarder: Forwarder, ports: Sequence[int]) -> web.StreamResponse:
     """Forward until the client goes, in the protocol that it asked for."""
+    if not is_websocket(request):
+        return await _serve_plain(request, forwarder)
+    require_key(request)
     asked = [each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     tunnels = [each.removeprefix(_TUNNEL) for each in asked if each.startswith(_TUNNEL)]
     if tunnels:
         if TUNNELED not in asked:
-            text = f"client supports [{' '.join(tunnels)}], server accepts [portforward.k8s.io]"
+            text = f"client supports [{' '.join(tunnels)}], server accepts [{_SPOKEN}]"
             raise PlainError(f"unable to upgrade: unable to negotiate protocol: {text}", 403)
         socket = open_socket(choose_protocol(request, (TUNNELED,)))
         await socket.prepare(request)
-        await _Session(socket, forwarder).run()
+        await _Forwards(Session(Tunnel(socket)), forwarder).run()
         return socket
     if not ports:
         raise PlainError('query parameter "port" is required', 400)
@@ -122,11 +153,20 @@ async def serve(request: web.BaseRequest, forwarder: Forwarder, ports: Sequence[
     return channels.response
 
 
+async def _serve_plain(request: web.BaseRequest, forwarder: Forwarder) -> web.StreamResponse:
+    if ASKED not in request.headers:
+        # As a real server words it: its node's refusal has the code of a success.
+        raise PlainError("invalid upgrade response: status code 200\n", 500)
+    switched = open_plain(request, negotiate(request, (_SPOKEN,)))
+    await _Forwards(Session(Plain(switched)), forwarder).run()
+    return switched
+
+
 # --- Channels: a pair for each port
 
 
 async def _serve_channels(channels: Channels, forwarder: Forwarder, ports: Sequence[int]) -> None:
-    inboxes = [Inbox(_WAITING) for _ in ports]
+    inboxes = [Inbox() for _ in ports]
     for index, port in enumerate(ports):
         for channel in (2 * index, 2 * index + 1):
             await channels.send(channel, port.to_bytes(2, "little"))
@@ -186,41 +226,30 @@ class _Pair:
     error: int = 0
 
 
-class _Session:
-    """One SPDY connection inside a WebSocket."""
+class _Forwards:
+    """The connections that a client has asked for on one SPDY connection."""
 
-    def __init__(self, socket: web.WebSocketResponse, forwarder: Forwarder) -> None:
-        self._socket = socket
+    def __init__(self, session: Session, forwarder: Forwarder) -> None:
+        self._session = session
         self._forwarder = forwarder
-        self._writer = spdy.Writer()
         self._pairs: dict[str, _Pair] = {}
         self._inboxes: dict[int, Inbox] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._carried: dict[int, tuple[_Pair, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
         """Serve until the client goes."""
         try:
-            async for frame in self._frames():
-                await self._take(frame)
-        except spdy.SpdyError:
-            await self._socket.close(code=1002)
+            async for event in self._session.events():
+                await self._take(event)
+        except ConnectionError:
+            return
         finally:
-            await _end(*self._tasks.values())
+            await _end(*(task for _, task in self._carried.values()))
 
-    async def _frames(self) -> AsyncIterator[spdy.Frame]:
-        reader = spdy.Reader()
-        async for message in self._socket:
-            if message.type is WSMsgType.BINARY:
-                for frame in reader.feed(message.data):
-                    yield frame
-
-    async def _send(self, *frames: spdy.Frame) -> None:
-        await self._socket.send_bytes(b"".join(self._writer.write(frame) for frame in frames))
-
-    async def _take(self, frame: spdy.Frame) -> None:
-        match frame:
+    async def _take(self, event: Event) -> None:
+        match event:
             case spdy.Opened(stream):
-                await self._open(stream, frame.headers)
+                await self._open(stream, event)
             case spdy.Data(stream, data, is_last):
                 inbox = self._inboxes.get(stream)
                 if inbox is not None and data:
@@ -228,51 +257,44 @@ class _Session:
                 if inbox is not None and is_last:
                     await inbox.put(None)
             case spdy.Reset(stream):
-                task = self._tasks.get(stream)
-                if task is not None:
-                    task.cancel()
-            case spdy.Ping():
-                await self._send(frame)
+                if stream in self._carried:
+                    pair, task = self._carried.pop(stream)
+                    await _end(task)
+                    # The client waits to hear that nothing went wrong.
+                    await self._session.send(spdy.Data(pair.error, b"", is_last=True))
 
-    async def _open(self, stream: int, headers: Mapping[str, str]) -> None:
+    async def _open(self, stream: int, event: spdy.Opened) -> None:
         """Take a stream as one of a pair; start the connection when both are there."""
-        said = {key.lower(): value for key, value in headers.items()}
-        kind, port = said.get("streamtype", ""), said.get("port", "")
+        kind, port = spdy.find_header(event, "streamtype"), spdy.find_header(event, "port")
         is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _MOST_PORT
-        if kind not in ("data", "error") or not is_port or stream in self._inboxes:
-            await self._send(spdy.Reset(stream, spdy.REFUSED))
+        if kind not in ("data", "error") or not is_port:
+            await self._session.send(spdy.Reset(stream, spdy.CANCEL))
             return
         # Old clients number no requests: their streams of one pair follow each other, the error's first.
-        name = said.get("requestid", str(stream if kind == "error" else stream - 2))
+        name = spdy.find_header(event, "requestid", str(stream if kind == "error" else stream - 2))
         pair = self._pairs.setdefault(name, _Pair(int(port)))
         if kind == "error":
             pair.error = stream
         else:
             pair.data = stream
-            self._inboxes[stream] = Inbox(_WAITING)
-        await self._send(spdy.Answered(stream, {}))
+            self._inboxes[stream] = Inbox()
+        await self._session.send(spdy.Answered(stream, {}))
         if pair.data and pair.error:
             del self._pairs[name]
-            self._tasks[pair.data] = asyncio.create_task(self._carry(pair))
+            self._carried[pair.data] = pair, asyncio.create_task(self._carry(pair))
 
     async def _carry(self, pair: _Pair) -> None:
         async def send(data: bytes) -> None:
-            await self._send(spdy.Data(pair.data, data))
+            await self._session.send(spdy.Data(pair.data, data))
 
-        end: tuple[spdy.Frame, ...] = (
-            spdy.Data(pair.data, b"", is_last=True),
-            spdy.Data(pair.error, b"", is_last=True),
-        )
+        told: tuple[spdy.Frame, ...] = ()
         try:
             await self._forwarder.carry(pair.port, self._inboxes[pair.data], send)
         except _Broken as broken:
-            end = (
-                spdy.Data(pair.error, str(broken).encode()),
-                spdy.Data(pair.error, b"", is_last=True),
-                spdy.Reset(pair.data, spdy.CANCEL),
-            )
+            told = (spdy.Data(pair.error, str(broken).encode()),)
         finally:
-            self._tasks.pop(pair.data, None)
+            self._carried.pop(pair.data, None)
             self._inboxes.pop(pair.data, None)
+        last = spdy.Data(pair.error, b"", is_last=True)
         with contextlib.suppress(ConnectionError):
-            await self._send(*end)
+            await self._session.send(spdy.Data(pair.data, b"", is_last=True), *told, last)

@@ -11,17 +11,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from simcluster.apiserver.calls import Execution
-from simcluster.apiserver.channels import OLD, OLD_TEXT, UNNAMED, V4, V4_TEXT, V5, Channels
-from simcluster.errors import StatusError
+from simcluster.apiserver.channels import (
+    ERROR,
+    OLD,
+    OLD_TEXT,
+    RESIZE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    UNNAMED,
+    V4,
+    V4_TEXT,
+    V5,
+    Frame,
+)
 
 PROTOCOLS = (V5, V4, V4_TEXT, OLD, OLD_TEXT, UNNAMED)
-_STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE = range(5)
 Object = dict[str, Any]
 
 
@@ -36,12 +48,37 @@ class Wanted:
 
     def has(self, channel: int) -> bool:
         """Whether output on a channel is wanted."""
-        return {_STDOUT: self.stdout, _STDERR: self.stderr}.get(channel, False)
+        return {STDOUT: self.stdout, STDERR: self.stderr}.get(channel, False)
 
     @property
     def first(self) -> int:
         """The channel on which the client is told that it is connected."""
-        return _STDOUT if self.stdout else _STDERR if self.stderr else _ERROR
+        return STDOUT if self.stdout else STDERR if self.stderr else ERROR
+
+
+class Channels(Protocol):
+    """What carries a conversation; one end of it is the client."""
+
+    @property
+    def protocol(self) -> str:
+        """What is spoken, by its name."""
+        ...
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """Yield what the client sends until it is gone."""
+        ...
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send data; returns when the client's side has room for it."""
+        ...
+
+    async def end_output(self) -> None:
+        """Say that the command writes no more, where that can be said."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection in order."""
+        ...
 
 
 async def converse(
@@ -78,9 +115,9 @@ async def _conclude(channels: Channels, status: Object) -> None:
     """Say how it ended; a client that has gone does not want to know."""
     with contextlib.suppress(ConnectionError):
         if channels.protocol in (V5, V4, V4_TEXT):
-            await channels.send(_ERROR, orjson.dumps(status))
+            await channels.send(ERROR, orjson.dumps(status))
         elif status["status"] != "Success":
-            await channels.send(_ERROR, str(status["message"]).encode())
+            await channels.send(ERROR, str(status["message"]).encode())
         await channels.close()
 
 
@@ -88,12 +125,12 @@ async def _listen(channels: Channels, execution: Execution, wanted: Wanted) -> N
     """Give the command its input and sizes; returns when the client is gone."""
     sizes = b""
     async for frame in channels.frames():
-        if frame.channel == _STDIN and wanted.stdin:
+        if frame.channel == STDIN and wanted.stdin:
             if frame.data is None:
                 await execution.close_stdin()
             elif frame.data:
                 await execution.write_stdin(frame.data)
-        elif frame.channel == _RESIZE and frame.data is not None and wanted.tty:
+        elif frame.channel == RESIZE and frame.data is not None and wanted.tty:
             sizes = _resize(execution, sizes + frame.data)
 
 
@@ -115,6 +152,7 @@ async def _speak(channels: Channels, execution: Execution, wanted: Wanted) -> in
     async for channel, data in execution.output():
         if wanted.has(channel):
             await channels.send(channel, data)
+    await channels.end_output()
     return await execution.wait()
 
 
@@ -134,9 +172,8 @@ def show_exit(code: int, protocol: str, command: list[str]) -> Object:
     }
 
 
-def show_failure(failure: StatusError, protocol: str) -> Object:
+def show_failure(said: str, protocol: str) -> Object:
     """Return the Status of a command that could not be started."""
-    said = failure.message
     if protocol == V5:
         # A real server takes the kubelet's refusal for one more inside.
         said = f"Internal error occurred: {said}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from simcluster.apiserver import forms, kubeconfigs
 from simcluster.apiserver.answers import answer_error
@@ -194,7 +195,7 @@ class ApiServer:
         except StatusError as error:
             return forms.translate(request, answer_error(error), self._protobuf)
         except PlainError as error:
-            return web.Response(text=error.message, status=error.code)
+            return web.Response(text=error.message, status=error.code, headers=CIMultiDict(error.headers))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except RecursionError:
@@ -223,9 +224,10 @@ class ApiServer:
         self._require(user, access)
         if target is None:
             return self._documents.answer(request)
-        if target.verb == "get" and target.plural == "pods" and target.subresource in _UPGRADED:
-            # A WebSocket is opened by GET, and does what POST does.
-            self._require(user, replace(access, verb="create"))
+        is_opened = target.verb == "get" and target.plural == "pods" and target.subresource in _UPGRADED
+        if is_opened and not is_allowed(user, replace(access, verb="create"), self._roles):
+            # A WebSocket is opened by GET, and does what POST does. A real server gives no reason here.
+            raise Forbidden("pods", target.name, "")
         if request.method in _UNSERVED and target.subresource != PROXY:
             raise MethodNotAllowed
         kind = find_kind(self.registry.catalogue, target)

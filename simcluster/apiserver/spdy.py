@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames, as far as port-forwards need them. Pure: bytes in, frames out, and the other way.
+"""SPDY/3.1 frames, as far as commands and port-forwards need them. Pure: bytes in, frames out, and the other way.
 
 The rules it keeps: frames may arrive in any pieces; header blocks of one direction share one compression, so all of
 them are read, in their order; what this server does not act upon (settings, window updates, late headers) is read
@@ -22,7 +22,7 @@ _HEAD = 8
 _LONGEST_FRAME = 2**24 - 1
 # A header block is a few dozen bytes; what unpacks to more than this is an attack.
 _LONGEST_HEADERS = 64 * 1024
-CANCEL, REFUSED = 5, 3
+PROTOCOL_ERROR, CANCEL = 1, 5
 
 _WORDS = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow "
@@ -97,6 +97,11 @@ Frame = Opened | Answered | Data | Reset | Ping | GoAway
 
 class SpdyError(Exception):
     """The other side does not speak SPDY/3; the text says where."""
+
+
+def find_header(frame: Opened, name: str, default: str = "") -> str:
+    """Return a header of a stream; its name, in lower case, is compared as HTTP's names are."""
+    return next((value for key, value in frame.headers.items() if key.lower() == name), default)
 
 
 @cache

@@ -10,18 +10,20 @@ pkg/streaming/remotecommand.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from aiohttp import web
 
 from simcluster.apiserver import forwarding, pod_logs
 from simcluster.apiserver.calls import Call, Execution, Kubelet
-from simcluster.apiserver.channels import Channels, require_upgrade
+from simcluster.apiserver.channels import Channels, is_websocket, require_upgrade
 from simcluster.apiserver.queries import read_flag
 from simcluster.apiserver.remote import PROTOCOLS, Wanted, converse, show_failure, tell
 from simcluster.errors import BadRequest, PlainError, StatusError
 from simcluster.registry import Object, Registry
+
+Start = Callable[[Wanted], Awaitable[Execution]]
 
 
 class Streams:
@@ -52,31 +54,55 @@ class Streams:
 
     async def exec(self, call: Call) -> web.StreamResponse:
         """Run a command in a container; it ends with its client."""
-        where = self._locate(call)
         command = call.request.query.getall("command", [])
-        await self._tell_apart("exec", call, where)
-        channels, wanted = _open_channels(call)
-        try:
-            execution = await self._require_kubelet().execute(
-                *where, command, stdin=wanted.stdin, tty=wanted.tty
-            )
-        except StatusError as failure:
-            await channels.open()
-            await tell(channels, wanted, show_failure(failure, channels.protocol))
-            return channels.response
-        await channels.open()
-        await converse(channels, execution, wanted, command)
-        return channels.response
+        where = self._locate(call)
+
+        async def start(wanted: Wanted) -> Execution:
+            kubelet = self._require_kubelet()
+            return await kubelet.execute(*where, command, stdin=wanted.stdin, tty=wanted.tty)
+
+        return await self._connect("exec", call, where, start, command)
 
     async def attach(self, call: Call) -> web.StreamResponse:
         """Listen and talk to a running container; it outlives its client."""
         where = self._locate(call)
-        await self._tell_apart("attach", call, where)
-        channels, wanted = _open_channels(call)
-        attached: Execution = await self._require_kubelet().attach(*where, stdin=wanted.stdin)
-        await channels.open()
-        await converse(channels, attached, wanted, None)
-        return channels.response
+
+        async def start(wanted: Wanted) -> Execution:
+            return await self._require_kubelet().attach(*where, stdin=wanted.stdin)
+
+        return await self._connect("attach", call, where, start, None)
+
+    async def _connect(
+        self, verb: str, call: Call, where: tuple[str, str, str], start: Start, command: list[str] | None
+    ) -> web.StreamResponse:
+        """Connect a client with what `start` gives."""
+        require_upgrade(call.request)
+        wanted = _read_wanted(call)
+        if is_websocket(call.request):
+            sockets = Channels(call.request, PROTOCOLS)
+            try:
+                execution = await start(wanted)
+            except StatusError as failure:
+                await sockets.open()
+                await tell(sockets, wanted, show_failure(failure.message, sockets.protocol))
+                return sockets.response
+            await sockets.open()
+            await converse(sockets, execution, wanted, command)
+            return sockets.response
+        # Few clients speak it any more.
+        from simcluster.apiserver.spdy_channels import SpdyChannels
+
+        await self._require_kubelet().find_running(verb, *where)
+        streams = SpdyChannels(call.request)
+        if not await streams.open(wanted):
+            return streams.response
+        try:
+            execution = await start(wanted)
+        except (StatusError, PlainError) as failure:
+            await tell(streams, wanted, show_failure(failure.message, streams.protocol))
+        else:
+            await converse(streams, execution, wanted, command)
+        return streams.response
 
     async def forward(self, call: Call) -> web.StreamResponse:
         """Carry connections to ports of a pod."""
@@ -85,6 +111,8 @@ class Streams:
         ports = forwarding.read_ports(call.request.query.getall("ports", []))
         require_upgrade(call.request)
         kubelet, metadata = self._require_kubelet(), pod["metadata"]
+        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            raise PlainError(f'pod not found ("{metadata["name"]}_{metadata["namespace"]}")', 500)
         connect = forwarding.Forwarder(kubelet, metadata["namespace"], metadata["name"], metadata["uid"])
         return await forwarding.serve(call.request, connect, ports)
 
@@ -102,11 +130,6 @@ class Streams:
         _require_node(pod)
         return pod["metadata"]["namespace"], pod["metadata"]["name"], container
 
-    async def _tell_apart(self, verb: str, call: Call, where: tuple[str, str, str]) -> None:
-        """Refuse what would be refused over a WebSocket, too: kubectl asks again in SPDY, and shows the last answer."""
-        if call.request.headers.get("Upgrade", "").lower().startswith("spdy/"):
-            await self._require_kubelet().find_running(verb, *where)
-
     def _require_kubelet(self) -> Kubelet:
         kubelet = self._find_kubelet()
         if kubelet is None:
@@ -119,9 +142,8 @@ def _require_node(pod: Object) -> None:
         raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
 
 
-def _open_channels(call: Call) -> tuple[Channels, Wanted]:
-    """Return the channels, not open yet, and which of them are wanted."""
-    require_upgrade(call.request)
+def _read_wanted(call: Call) -> Wanted:
+    """Return which channels a client asks for; PlainError if it is none of those with data."""
     query = call.query
     tty = read_flag(query, "tty")
     # A terminal has one output only.
@@ -129,7 +151,7 @@ def _open_channels(call: Call) -> tuple[Channels, Wanted]:
     wanted = Wanted(read_flag(query, "stdin"), read_flag(query, "stdout"), stderr, tty)
     if not (wanted.stdin or wanted.stdout or wanted.stderr):
         raise PlainError("you must specify at least 1 of stdin, stdout, stderr", 400)
-    return Channels(call.request, PROTOCOLS), wanted
+    return wanted
 
 
 def choose_container(pod: Object, asked: str) -> str:

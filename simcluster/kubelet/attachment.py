@@ -2,7 +2,7 @@
 
 The rules it keeps: it hears what is written from now on; a listener who is slow slows the container down, as in a
 real container run-time; the container outlives whoever was attached. With `stdinOnce` the first who lets go takes
-the container's input along.
+the container's input along; without it, a client with no more input soon hears no more either.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from simcluster.kubelet.instance import Instance
 
 _WAITING = 64  # pieces that may wait for the reader
+# On a real node the end of what a client hears races with the container's answer to its last words; here that wins.
+_LAST_WORDS_S = 0.1
 
 
 class Attachment:
@@ -47,9 +49,11 @@ class Attachment:
             await self._instance.pipes.write(data)
 
     async def close_stdin(self) -> None:
-        """The client has no more input; that ends the container's only with `stdinOnce`."""
+        """The client has no more input; that ends the container's with `stdinOnce`, and else what the client hears."""
         if self._takes_input and self._once:
             await self._instance.pipes.end_input()
+        elif self._takes_input:
+            asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._pieces.put_nowait, None)
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the container's terminal, if it has one."""

@@ -215,8 +215,9 @@ class Kubelet:
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
         """Listen and talk to a running container; PlainError if it does not run."""
         instance = await self.find_running("attach", namespace, pod, container)
-        once = find_spec(self._find(namespace, pod, container).pod, container).get("stdinOnce", False)
-        return Attachment(instance, stdin=stdin, once=once)
+        spec = find_spec(self._find(namespace, pod, container).pod, container)
+        takes = stdin and spec.get("stdin", False)
+        return Attachment(instance, stdin=takes, once=spec.get("stdinOnce", False))
 
     async def connect(
         self, namespace: str, pod: str, port: int

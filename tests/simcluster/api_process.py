@@ -97,6 +97,9 @@ class Node:
             await self.more.wait()
             self.more.clear()
 
+    async def find_running(self, verb: str, namespace: str, pod: str, container: str) -> None:
+        """Every container runs."""
+
     async def execute(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> Command:

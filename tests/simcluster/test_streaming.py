@@ -1,4 +1,6 @@
-"""kubectl exec, attach, cp, port-forward and logs against a whole cluster, with real processes, on both networks."""
+"""kubectl exec, attach, cp, port-forward and logs against a whole cluster, with real processes, on both networks, over
+WebSocket and over plain SPDY.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from namespaces import needs_namespaces
 import simcluster
 
 SERVER = Path(__file__).with_name("shouting_pod.py")
+TRANSPORTS = ("websocket", "spdy")
 IMAGES = {"shout:1": [sys.executable, str(SERVER)], "sh:1": ["sh", "-c", "sleep 600"]}
 
 
@@ -46,10 +49,14 @@ def pod(name: str, image: str, **container: Any) -> dict[str, Any]:
 
 
 class Kubectl:
-    """kubectl with the administrator's kubeconfig."""
+    """kubectl with the administrator's kubeconfig; `transport` is what it streams over, its own choice by default."""
 
-    def __init__(self, program: str, kubeconfig: Path) -> None:
-        self.command = [program, "--kubeconfig", str(kubeconfig)]
+    def __init__(self, program: str, kubeconfig: Path, transport: str | None = None) -> None:
+        wants = "false" if transport == "spdy" else "true"
+        chosen = [
+            f"KUBECTL_{each}_WEBSOCKETS={wants}" for each in ("REMOTE_COMMAND", "PORT_FORWARD") if transport
+        ]
+        self.command = ["env", *chosen, program, "--kubeconfig", str(kubeconfig)]
 
     def run(self, *arguments: str, given: str | bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         sent = given.encode() if isinstance(given, str) else given
@@ -76,9 +83,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[simcluster.Cluster]:
         yield running
 
 
-@pytest.fixture(params=programs() or [""])
+@pytest.fixture(params=[(program, each) for program in programs() or [""] for each in TRANSPORTS])
 def kubectl(request: pytest.FixtureRequest, cluster: simcluster.Cluster) -> Kubectl:
-    return Kubectl(request.param, cluster.kubeconfig)
+    return Kubectl(request.param[0], cluster.kubeconfig, request.param[1])
 
 
 def test_a_command_has_its_output_its_input_and_its_exit_code(kubectl: Kubectl) -> None:
@@ -218,6 +225,17 @@ def test_one_attaches_to_what_runs_and_leaves_it_running(
     assert "true" in kubectl("get", "pod", "echo", "-o", "jsonpath={.status.containerStatuses[0].ready}")
 
 
+def test_a_client_whose_input_ends_hears_no_more(kubectl: Kubectl) -> None:
+    """Its last words are answered; the container, which has no `stdinOnce`, goes on."""
+    kubectl("delete", "pod", "parrot", "--ignore-not-found", "--now")
+    kubectl("apply", "-f", "-", given=json.dumps(pod("parrot", "sh:1", stdin=True, command=["cat"])))
+    kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod", "parrot")
+    for word in ("one\n", "two\n"):
+        assert kubectl("attach", "-i", "-q", "parrot", given=word) == word
+
+    assert kubectl("logs", "parrot") == "one\ntwo\n"
+
+
 def test_run_with_input_and_removal(kubectl: Kubectl) -> None:
     """kubectl run -i --rm: the input goes in, the output comes out, the pod goes."""
     found = kubectl.run(
@@ -259,6 +277,41 @@ def test_kubectl_forwards_connections_to_a_pod(kubectl: Kubectl) -> None:
     with forwarding(kubectl, "pod/shout", ":8080") as port:
         large = b"x" * 3_000_000
         assert [ask(port, each) for each in (b"one", b"two", large)] == [b"ONE", b"TWO", large.upper()]
+
+
+def test_connections_of_one_forward_live_side_by_side(kubectl: Kubectl) -> None:
+    """Several are open at once and each gets its own answer; one to a port where nobody listens ends alone."""
+    import socket
+
+    with forwarding(kubectl, "pod/shout", ":8080") as port:
+        open_ = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(5)]
+        for number, each in enumerate(open_):
+            each.sendall(f"n{number}".encode())
+        assert [each.recv(100) for each in open_] == [f"N{number}".encode() for number in range(5)]
+        for each in open_:
+            each.close()
+        assert ask(port, b"last") == b"LAST"
+
+
+def test_a_port_where_nobody_listens_is_told(kubectl: Kubectl) -> None:
+    """kubectl prints why, and the connection ends with no data."""
+    client = subprocess.Popen(
+        [*kubectl.command, "port-forward", "pod/shout", ":9"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert client.stdout is not None
+        assert client.stderr is not None
+        port = int(client.stdout.readline().split("127.0.0.1:")[1].split()[0])
+        assert ask(port, b"") == b""
+        said = client.stderr.readline()
+    finally:
+        client.kill()
+        client.communicate()
+
+    assert "failed to connect to shout:9: connection refused" in said
 
 
 def test_a_python_client_forwards_a_port(cluster: simcluster.Cluster) -> None:

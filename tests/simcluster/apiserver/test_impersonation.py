@@ -251,15 +251,12 @@ def test_what_one_may_oneself_is_listed(cluster: Running, plain: Plain, namespac
 def test_a_websocket_needs_the_right_to_create(
     cluster: Running, plain: Plain, namespace: str, bound_pod: str
 ) -> None:
-    """GET on exec, attach and portforward is no way around `create`."""
-    user = grant(plain, namespace, {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]})
+    """GET on exec, attach and portforward is no way around `create`; a real server does not say why."""
+    grant(plain, namespace, {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]})
     account = Plain(cluster, mint(cluster, namespace))
     code, status = account.ask("GET", f"/api/v1/namespaces/{namespace}/pods/p/exec?command=ls&stdout=1")
 
-    assert code == 403
-    assert status["message"].startswith(
-        f'pods "p" is forbidden: User "{user}" cannot create resource "pods/exec"'
-    )
+    assert (code, status["message"]) == (403, 'pods "p" is forbidden: ')
 
 
 def test_objects_that_are_no_rights_are_nobodys_concern(

@@ -1,8 +1,9 @@
-"""WebSocket frames that make no sense: sent to commands, attached clients and port-forwards."""
+"""Frames that make no sense, over WebSocket and plain SPDY: sent to commands, attached clients and port-forwards."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ _PATHS = {
     "portforward?ports=1&ports=2": ("v4.channel.k8s.io", "v4.base64.channel.k8s.io"),
     "portforward": ("SPDY/3.1+portforward.k8s.io",),
 }
+_ROOT = "/api/v1/namespaces/default/pods/p/"
+_STREAMED = ("v4.channel.k8s.io", "v3.channel.k8s.io", "channel.k8s.io")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def make_frame(chance: random.Random, writer: Writer) -> bytes:
     stream = chance.choice((0, 1, 2, 3, 5, 2**31 - 1))
     headers = {
         chance.choice(("streamtype", "port", "requestid", "x")): chance.choice(
-            ("data", "error", "1", "x", "99999999")
+            ("data", "error", "stdin", "stdout", "resize", "1", "x", "99999999")
         )
         for _ in range(3)
     }
@@ -95,6 +98,46 @@ def test_no_frame_is_too_odd(cluster: Running, caplog: pytest.LogCaptureFixture)
                 async with asyncio.timeout(30):
                     sent += await talk(session, root + path, protocol, chance)
         return sent
+
+    with caplog.at_level(logging.ERROR):
+        sent = asyncio.run(run())
+    assert sent > 1500
+    assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == []
+    for command in cluster.node.commands:
+        asyncio.run_coroutine_threadsafe(command._process.wait(), cluster.loop).result(30)
+    assert Plain(cluster).ask("GET", "/api/v1/namespaces/default/pods/p")[0] == 200
+
+
+async def talk_spdy(cluster: Running, path: str, chance: random.Random) -> int:
+    """Upgrade a connection to SPDY and send frames of it, a few of them broken; how many were sent."""
+    writer = Writer()
+    reader, sending = await asyncio.open_connection(
+        "127.0.0.1", cluster.server.port, ssl=Plain(cluster).context
+    )
+    protocol = "portforward.k8s.io" if path == "portforward" else chance.choice(_STREAMED)
+    lines = f"POST {_ROOT}{path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: SPDY/3.1"
+    sending.write("\r\n".join((*lines, f"X-Stream-Protocol-Version: {protocol}", "", "")).encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    types = ["error", "stdin", "stdout", "resize"][: chance.randrange(5)]
+    for number, each in enumerate(types):
+        sending.write(writer.write(Opened(2 * number + 1, {"streamtype": each})))
+    for _ in range(_FRAMES):
+        sending.write(make_frame(chance, writer))
+    with contextlib.suppress(ConnectionError):
+        sending.write_eof() if sending.can_write_eof() else sending.close()
+        await sending.drain()
+    sending.close()
+    return len(types) + _FRAMES
+
+
+def test_no_frame_of_spdy_is_too_odd(cluster: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """Over 1 500 frames on 80 connections: the server logs no failure, ends every command, and goes on to answer."""
+    chance = random.Random(SEED)
+    paths = [path for path in sorted(_PATHS) if "ports" not in path]
+
+    async def run() -> int:
+        async with asyncio.timeout(60):
+            return sum([await talk_spdy(cluster, chance.choice(paths), chance) for _ in range(80)])
 
     with caplog.at_level(logging.ERROR):
         sent = asyncio.run(run())
