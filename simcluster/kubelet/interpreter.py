@@ -91,6 +91,12 @@ def remember(name: str) -> None:
         return  # the program itself will say so
 
 
+def is_guarded(name: str) -> bool:
+    """Whether a module can be imported without being run: a package can; a program can that asks for its `__name__`."""
+    known = _remembered.get(name)
+    return known is None or known[0].name != name or "__name__" in known[1].co_names
+
+
 def _find_module(name: str) -> tuple[ModuleSpec, CodeType]:
     """Spec and code of what `python -m name` runs; SystemExit with CPython's text if there is none."""
     try:

@@ -30,13 +30,14 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from simcluster.kubelet import descent, interpreter, rooms
 
+_IMPORT_S = 20.0
 _DESCRIPTORS = 5  # stdin, stdout, stderr, maybe a network namespace, and the file that holds the request
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Python ignores these; other programs expect the default.
@@ -56,18 +57,43 @@ class _Zygote:
 
 
 def preload(modules: Sequence[str]) -> str | None:
-    """Import the modules; the name of the first that started a thread, or None.
+    """Import the modules; the name of the first that started a thread or did not come to its end, or None.
 
     A module that can not be imported is passed over: the program that needs it will fail and say so in its
-    log.
+    log. So is one whose import would be its run.
     """
     for name in modules:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
-            interpreter.remember(name)
+        try:
+            with contextlib.suppress(Exception, SystemExit), _limited():
+                interpreter.remember(name)
+                if interpreter.is_guarded(name):
+                    importlib.import_module(name)
+        except _TooLongError:
+            sys.stderr.write(f"{name} was imported for {_IMPORT_S:g} s without an end: it is not preloaded\n")
+            return name
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return name
     return None
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """Raise _TooLongError where the block, somebody's module, waits for what does not come here."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise _TooLongError
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, _IMPORT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+class _TooLongError(BaseException):
+    """The import of a module does not end; no Exception, which the module might catch."""
 
 
 def warm_up() -> None:

@@ -242,6 +242,37 @@ def test_module_that_starts_a_thread_is_not_preloaded(
     assert quiet == "__main__ True\n"  # it was imported before the fork, and runs anew as __main__
 
 
+def test_program_without_a_guard_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module whose import would be its run is not run before somebody asks for it, and then once; one that ends its
+    interpreter when it is imported ends no cluster.
+    """
+    (tmp_path / "bare.py").write_text("open('ran', 'a').write('x')\nprint('served')\nimport sys; sys.exit(3)")
+    (tmp_path / "ends.py").write_text("import sys; sys.exit(__name__ != '__main__')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(simcluster.__file__).parents[1]))
+
+    async def scenario() -> list[tuple[int, str, str]]:
+        async with running("bare", "ends") as spawner:
+            assert not (tmp_path / "ran").exists()
+            return [await run(spawner, tmp_path, "python", "-m", name) for name in ("bare", "ends")]
+
+    assert asyncio.run(scenario()) == [(3, "served\n", ""), (0, "", "")]
+    assert (tmp_path / "ran").read_text() == "x"
+
+
+def test_import_without_an_end(tmp_path: Path) -> None:
+    """A module that waits for something when it is imported is given up, with a line in the log."""
+    (tmp_path / "waits.py").write_text("import time\nif __name__: time.sleep(60)")
+    code = "from simcluster.kubelet import zygote as z; z._IMPORT_S = 0.2; print(z.preload(['calendar', 'waits']))"
+    path = os.pathsep.join([str(Path(simcluster.__file__).parents[1]), str(tmp_path)])
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        timeout=50, check=True,
+    )  # fmt: skip
+    assert found.stdout == "waits\n"
+    assert found.stderr == "waits was imported for 0.2 s without an end: it is not preloaded\n"
+
+
 def test_interpreter_variables_need_a_fresh_interpreter(tmp_path: Path) -> None:
     """PYTHONHASHSEED, which only a starting interpreter reads, acts; without it, programs are forked."""
     code = "import sys; print(sys.flags.hash_randomization, 'simcluster.kubelet.zygote' in sys.orig_argv)"
