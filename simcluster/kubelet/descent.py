@@ -35,6 +35,11 @@ def bind_to_parent(parent: int) -> None:
         os._exit(128 + signal.SIGKILL)
 
 
+def unbind_from_parent() -> None:
+    """Live on after the parent."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of all orphans among its descendants (see prctl(2), CHILD_SUBREAPER)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

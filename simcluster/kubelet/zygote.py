@@ -285,10 +285,12 @@ def _find_mounts() -> str | None:
 def main() -> None:
     """Preload, serve, and end with all descendants; in a child: run its program."""
     options = _parse_options()
+    descent.bind_to_parent(os.getppid())  # nobody listens to the socket while somebody's modules are imported
     unfit = preload([name for name in options.preload if name not in options.unfit])
     if unfit is not None:
         again = ["-m", "simcluster.kubelet.zygote", *sys.argv[1:], "--unfit", unfit]
         os.execv(sys.executable, [sys.executable, *again])  # noqa: S606 -- itself, as an argument list
+    descent.unbind_from_parent()
     control = socket.socket(fileno=options.control)
     control.set_inheritable(False)
     descent.adopt_orphans()

@@ -273,6 +273,24 @@ def test_import_without_an_end(tmp_path: Path) -> None:
     assert found.stderr == "waits was imported for 0.2 s without an end: it is not preloaded\n"
 
 
+def test_cluster_that_is_killed_during_an_import(tmp_path: Path) -> None:
+    """The zygote, which is in somebody's module and hears nothing, is killed with it."""
+    (tmp_path / "waits.py").write_text(
+        f"import os, time\nif __name__: open({str(tmp_path / 'pid')!r}, 'w').write("
+        "str(os.getpid()) + '\\n')\ntime.sleep(50)"
+    )
+    code = "import asyncio; from simcluster.kubelet.spawner import Spawner; asyncio.run(Spawner(['waits']).start())"
+    path = os.pathsep.join([str(Path(simcluster.__file__).parents[1]), str(tmp_path)])
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}) as owner:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith("\n"):
+            assert owner.poll() is None
+            time.sleep(0.02)
+        zygote = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        owner.kill()
+    assert ended(zygote)
+    os.close(zygote)
+
+
 def test_interpreter_variables_need_a_fresh_interpreter(tmp_path: Path) -> None:
     """PYTHONHASHSEED, which only a starting interpreter reads, acts; without it, programs are forked."""
     code = "import sys; print(sys.flags.hash_randomization, 'simcluster.kubelet.zygote' in sys.orig_argv)"
