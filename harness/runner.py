@@ -26,6 +26,7 @@ from harness.errors import HarnessError, StepError
 from harness.faults import Faults
 from harness.history import History, Note, StepDone
 from harness.kube import NAMESPACES, Kube
+from harness.listeners import read_tables, refuse_shared
 from harness.scenario import Scenario
 from harness.scene import Scene
 from harness.stage import Stage
@@ -38,13 +39,14 @@ _HELD_UP_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A cluster that has been started, and how to reach it."""
+    """A cluster that has been started, and how to reach it; `advice`: what its programs do as nowhere else."""
 
     backend: str
     kubernetes: str
     kubeconfig: Path
     context: str | None
     breakable: Breakable | None = None
+    advice: str | None = None
 
 
 class Run:
@@ -102,7 +104,7 @@ class Run:
                 ) as kube,
                 self._stage(kube) as stage,
             ):
-                await deploy(self._plan, stage, self._say)
+                await self._deploy(stage)
                 await self._play(stage)
         except HarnessError as error:
             self._failure = str(error)
@@ -111,6 +113,17 @@ class Run:
             self._failure = f"the cluster stopped answering: {type(error).__name__}: {error}"
             raise StepError(self._failure) from None
         self._failure = None
+
+    async def _deploy(self, stage: Stage) -> None:
+        try:
+            await deploy(self._plan, stage, self._say)
+        except StepError as error:
+            if self._access.advice is None or "pull image" in str(error):
+                raise
+            raise StepError(f"{error}\n  {self._access.advice}") from None
+        if self._access.backend == "sim":
+            service = self._scenario.target.service
+            refuse_shared(service, stage.scene.slices_of(service), read_tables())
 
     @asynccontextmanager
     async def _stage(self, kube: Kube) -> AsyncIterator[Stage]:

@@ -190,14 +190,17 @@ class Scene:
         ]
         return sorted(chosen, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
+    def slices_of(self, service: str) -> list[Object]:
+        """The slices of a Service."""
+        return [
+            found for found in self.slices.values() if found["metadata"]["labels"][SERVICE_LABEL] == service
+        ]
+
     def ready_endpoints(self, service: str) -> set[str]:
         """Names of the pods that are ready endpoints of a Service, over all its slices."""
-        mine = (
-            found for found in self.slices.values() if found["metadata"]["labels"][SERVICE_LABEL] == service
-        )
         return {
             endpoint.pod
-            for found in mine
+            for found in self.slices_of(service)
             for endpoint in _endpoints(found)
             if endpoint.is_ready and endpoint.pod is not None
         }
@@ -233,7 +236,7 @@ class Scene:
             return False
         if any("deletionTimestamp" in pod["metadata"] or not is_ready(pod) for pod in pods):
             return False
-        if all(found["metadata"]["labels"][SERVICE_LABEL] != service for found in self.slices.values()):
+        if not self.slices_of(service):
             return True
         return self.ready_endpoints(service) == {pod["metadata"]["name"] for pod in pods}
 

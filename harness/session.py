@@ -153,7 +153,9 @@ class Session:
         self._cluster = cluster = clusters.make(self._choice, self._settings, lease, shape)
         cluster.start(self._images(), self._progress.say)
         version = asyncio.run(_version(cluster.kubeconfig, cluster.context, lease.folder()))
-        return Access(cluster.backend, version, cluster.kubeconfig, cluster.context, cluster.breakable)
+        return Access(
+            cluster.backend, version, cluster.kubeconfig, cluster.context, cluster.breakable, cluster.advice
+        )
 
     def _stop_after_failure(self) -> None:
         for sentence in self.finish():

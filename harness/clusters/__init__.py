@@ -42,6 +42,8 @@ class Cluster(Protocol):
     name: str
     kubeconfig: Path
     context: str | None
+    advice: str | None
+    """What its pods' programs have to do that those of other clusters have not, for one that does not come up."""
 
     def start(self, images: Sequence[Image], say: Say) -> None:
         """Return when the cluster takes pods of these images. `say` is told what is being waited for.

@@ -24,6 +24,7 @@ class ExistingCluster:
     """Somebody's cluster, reached through a context of the kubeconfig in KUBECONFIG or ~/.kube/config."""
 
     backend = "kubeconfig"
+    advice: str | None = None
 
     def __init__(self, context: str, lease: Lease) -> None:
         self._lease = lease

@@ -33,6 +33,7 @@ class KindCluster:
 
     backend = "kind"
     context: str | None = None
+    advice: str | None = None
 
     def __init__(self, version: str | None, lease: Lease, nodes: int = 1) -> None:
         self.name = lease.prefix

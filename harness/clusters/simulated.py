@@ -23,6 +23,10 @@ _LOOPBACK = "loopback"
 _REMEDY = (
     "name it in the hook pytest_k8s_images of a conftest.py: harness.images.Image('NAME', command=(...))"
 )
+_ADVICE = (
+    "on the loopback network of the simulated cluster a server binds its pod's own address (status.podIP), and whole\n"
+    "  names are asked of the DNS server in GRPC_DNS_AUTHORITY; with --k8s-network=namespace programs run as they are"
+)
 
 
 def choose_network(wanted: str | None) -> tuple[str, str]:
@@ -50,6 +54,7 @@ class SimulatedCluster:
         self._network: Any = network
         self._lease = lease
         self._nodes = nodes
+        self.advice = _ADVICE if choose_network(network)[0] == _LOOPBACK else None
         self._cluster: object | None = None
 
     def start(self, images: Sequence[Image], say: Say) -> None:
