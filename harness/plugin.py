@@ -371,4 +371,7 @@ def _write(config: pytest.Config, text: str) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and reporter.verbosity > -2:
         reporter.ensure_newline()
+        writer = config.get_terminal_writer()
+        if writer.width_of_current_line and not text.startswith("\r"):  # after the dot of a quiet run
+            writer.line()
         reporter.write(text, flush=True)

@@ -206,6 +206,29 @@ def test_an_app_that_does_not_start(project: Project) -> None:
     assert project.left_in_the_end() == []
 
 
+@pytest.mark.parametrize(
+    ("replicas", "told"),
+    [(1, "of the Service greeter listens at all addresses, port 7000"), (2, "Address already in use")],
+)
+def test_a_server_that_listens_at_all_addresses(project: Project, replicas: int, told: str) -> None:
+    """Where pods share one network, it would answer for others: the run is red and says what to do."""
+    project.scenario(
+        "night", LONG.replace("{service: greeter}", f"{{service: greeter, replicas: {replicas}}}")
+    )
+    file = project.path / "app" / "server.py"
+    file.write_text(
+        file.read_text(encoding="utf-8").replace('os.environ["POD_IP"]', '"0.0.0.0"'), encoding="utf-8"
+    )
+
+    code, output = project.run()
+
+    assert code == 1
+    assert told in output
+    assert "status.podIP" in output
+    assert "with --k8s-network=namespace" in output
+    assert project.left_in_the_end() == []
+
+
 def test_an_image_that_is_not_there(project: Project) -> None:
     """A wait for an image that nobody has ends with its name."""
     project.scenario("night", LONG)
