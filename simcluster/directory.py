@@ -44,8 +44,13 @@ def open_directory(path: Path | None) -> Directory:
     it.
     """
     if path is not None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = _lock(path)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = _lock(path)
+        except OSError as error:
+            raise type(error)(
+                f"--directory: {path} can not be made or written: {error.strerror}\n  give a folder of yours"
+            ) from None
         if owner is None:
             raise FileExistsError(
                 f"{path} is the folder of a running cluster\n  choose another folder, or stop that cluster"
@@ -80,6 +85,16 @@ def _lock(path: Path) -> BinaryIO | None:
         owner.close()
         return None
     return owner
+
+
+def is_owned(path: Path) -> bool:
+    """Whether a running cluster lives in that folder."""
+    if not (path / _OWNER).exists():
+        return False
+    owner = _lock(path)
+    if owner is not None:
+        owner.close()
+    return owner is None
 
 
 def remove_abandoned() -> list[Path]:

@@ -1,12 +1,15 @@
 """A kubeconfig file that a person names: which simulated cluster it is of.
 
-The rules it keeps: a file that is not a simulated cluster's is never written over, since it may be the only way to a
-real cluster; what a cluster has written goes with it, unless another one has written there since.
+The rules it keeps: a file that is not a simulated cluster's, or that of one that runs, is never written over, since it
+may be the only way to that cluster; what a cluster has written goes with it, unless another one has written there
+since.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from simcluster.directory import is_owned
 
 _EXTENSION = "simcluster"
 
@@ -30,10 +33,16 @@ def check_place(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise ValueError(f"--kubeconfig: {what}\n  give the path of a file to be written")
-    if path.exists() and path.stat().st_size and read_folder(path) is None:
+    folder = read_folder(path) if path.exists() and path.stat().st_size else path
+    if folder is None:
         raise ValueError(
             f"--kubeconfig: {path} is there already, and is not a simulated cluster's; it is left as it is\n"
             "  name a file of its own, and set KUBECONFIG to it"
+        )
+    if is_owned(folder):
+        raise ValueError(
+            f"--kubeconfig: {path} is of a simulated cluster that runs, in {folder}; it is left as it is\n"
+            "  stop that cluster, or name another file"
         )
 
 

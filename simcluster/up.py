@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -209,7 +210,7 @@ def _announce(cluster: Cluster, kubeconfig: Path, options: Options, choice: Choi
         f"network: {choice.name} ({choice.reason})",
         f"images: {known if known else 'none; bind one with --image NAME=COMMAND'}",
         "",
-        f"  export KUBECONFIG={kubeconfig.absolute()}",
+        f"  export KUBECONFIG={shlex.quote(str(kubeconfig.absolute()))}",
         "  kubectl get nodes",
         "",
         f"Ctrl-C stops it and removes all of it{kept}.",

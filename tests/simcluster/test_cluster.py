@@ -282,6 +282,37 @@ def test_kubeconfig_of_another_cluster_is_not_written_over(tmp_path: Path) -> No
     assert "https://prod" in path.read_text()
 
 
+def test_kubeconfig_of_a_cluster_that_runs_is_not_written_over(temporary: Path) -> None:
+    """Who works with it would be on another cluster from one moment to the next. Paths are shown as a shell takes them."""
+    path = temporary / "my config"
+    command = [sys.executable, "-m", "simcluster", "up", "--kubeconfig", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert f"  export KUBECONFIG='{path}'\n" in process.stdout
+        before = path.read_text()
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert path.read_text() == before
+        process.terminate()
+    assert found.returncode == 2
+    assert re.match(
+        rf"simcluster: --kubeconfig: {path} is of a simulated cluster that runs, in {temporary}/.*; it is left as it is\n"
+        "  stop that cluster, or name another file\n",
+        found.stderr,
+    )
+
+
+def test_directory_that_can_not_be(tmp_path: Path) -> None:
+    """The option is named with what the system says."""
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "simcluster", "up", "--directory", str(tmp_path / "file")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (
+        1,
+        f"simcluster: --directory: {tmp_path}/file can not be made or written: File exists\n"
+        "  give a folder of yours\n",
+    )
+
+
 def test_kubeconfig_that_was_named_goes_with_its_cluster(temporary: Path) -> None:
     """It leads nowhere any more; one that another cluster has written there since stays."""
     path, other = temporary / "config", temporary / "other"
