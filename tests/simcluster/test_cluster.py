@@ -283,7 +283,7 @@ def test_kubeconfig_of_another_cluster_is_not_written_over(tmp_path: Path) -> No
 
 
 def test_kubeconfig_of_a_cluster_that_runs_is_not_written_over(temporary: Path) -> None:
-    """Who works with it would be on another cluster from one moment to the next. Paths are shown as a shell takes them."""
+    """Who works with it would be on another cluster at once. Paths are shown as a shell takes them."""
     path = temporary / "my config"
     command = [sys.executable, "-m", "simcluster", "up", "--kubeconfig", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -295,8 +295,8 @@ def test_kubeconfig_of_a_cluster_that_runs_is_not_written_over(temporary: Path) 
         process.terminate()
     assert found.returncode == 2
     assert re.match(
-        rf"simcluster: --kubeconfig: {path} is of a simulated cluster that runs, in {temporary}/.*; it is left as it is\n"
-        "  stop that cluster, or name another file\n",
+        rf"simcluster: --kubeconfig: {path} is of a simulated cluster that runs, in {temporary}/.*; it is left as it is"
+        "\n  stop that cluster, or name another file\n",
         found.stderr,
     )
 
