@@ -15,6 +15,8 @@ from simcluster.faults.requests import Facts
 from simcluster.registry import Admit, admit_all
 from simcluster.schema import Protobuf, Resource
 
+_MOST_RUNES, _MOST_RUNES_OF_ONE = 4096, 256
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -45,10 +47,25 @@ class Call:
 
     def warning_headers(self) -> dict[str, str]:
         """Return the header that carries the warnings."""
-        # As a real server does, what has control characters is not told at all.
-        shown = [text for text in dict.fromkeys(self.warnings) if text.isprintable()]
-        quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in shown]
+        quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in select_told(self.warnings)]
         return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
+
+
+def select_told(warnings: list[str]) -> list[str]:
+    """Return what of warnings is told: each once, and each short if all together are long.
+
+    As on a real server, what has control characters is not told at all.
+    """
+    # Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
+    shown = [text for text in dict.fromkeys(warnings) if text.isprintable()]
+    if sum(map(len, shown)) <= _MOST_RUNES:
+        return shown
+    told: list[str] = []
+    for text in shown:
+        if sum(map(len, told)) >= _MOST_RUNES:
+            break
+        told.append(text[:_MOST_RUNES_OF_ONE])
+    return told
 
 
 class Execution(Protocol):

@@ -25,7 +25,8 @@ from simcluster.apiserver.listing import Page, encode_list, select_page, wait_fo
 from simcluster.apiserver.views import VIEWS, show, show_page
 from simcluster.errors import NotFound, UnsupportedPatch
 from simcluster.patches import PatchType
-from simcluster.registry import Object, Registry, identity
+from simcluster.registry import DeleteOptions, Object, Registry, identity
+from simcluster.registry.warnings import PODS_STAY
 from simcluster.store import Key
 
 _PATCH_TYPES: dict[str, PatchType] = {
@@ -145,7 +146,7 @@ class Objects:
     async def delete(self, call: Call) -> web.Response:
         """Delete an object, or begin to."""
         target = call.target
-        options = await bodies.read_delete_options(call)
+        options = await _read_deletion(call)
         uid = self._registry.get(target.resource, target.namespace, target.name)["metadata"]["uid"]
         last = self._registry.delete(
             target.resource,
@@ -165,7 +166,7 @@ class Objects:
 
     async def delete_collection(self, call: Call) -> web.Response:
         """Delete all objects that match; answer with what they were."""
-        options = await bodies.read_delete_options(call)
+        options = await _read_deletion(call)
         asked = read_list_options(call.query, call.target.resource, watch=False)
         page = await select_page(self._registry, call.kind, call.target.namespace, asked)
         form = choose_form(call.accept, VIEWS)
@@ -214,6 +215,13 @@ class Objects:
         if len(page.records) > _WHOLE and not forms.is_translated(call.request):
             return answer_pieces(pieces)
         return answer_encoded(b"".join(pieces))
+
+
+async def _read_deletion(call: Call) -> DeleteOptions:
+    options = await bodies.read_delete_options(call)
+    if call.target.resource == "jobs.batch" and options.propagation is None:
+        call.warnings.append(PODS_STAY)
+    return options
 
 
 def _subresource(call: Call) -> str | None:

@@ -93,6 +93,11 @@ def _check(metadata: Object, lasts_s: int, account: Object) -> None:
             text = f"must match the service account {key} if specified"
             fault = invalid(f"metadata.{key}", metadata[key], text)
             raise Invalid(_KIND, account["name"], [fault])
+    if metadata.get("uid", account["uid"]) != account["uid"]:
+        text = (
+            f"the UID in the token request ({metadata['uid']}) does not match the UID of the service account"
+        )
+        raise Conflict(_KIND, account["name"], f"{text} ({account['uid']})")
     limits = (
         ("less than 10 minutes", lasts_s < SHORTEST_S),
         ("larger than 2^32 seconds", lasts_s > LONGEST_S),

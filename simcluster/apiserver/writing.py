@@ -98,6 +98,7 @@ def read_write_options(
         field_manager=manager if manager else name_manager(agent),
         force=force,
         warn=warnings.append,
+        is_patch=verb == "patch",
         admit=admit,
     )
 

@@ -20,6 +20,8 @@ Object = dict[str, Any]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+# Kinds whose dependents stay where a deletion does not say what becomes of them.
+LEFT = frozenset({"jobs.batch", "replicationcontrollers"})
 
 
 def check_preconditions(kind: str, obj: Object, options: DeleteOptions) -> None:
@@ -51,7 +53,7 @@ def mark(resource: str, obj: Object, options: DeleteOptions, now: float) -> Obje
     Whether it is to be removed then is for `is_removed` to say. `obj` is left as it is.
     """
     metadata = dict(obj["metadata"])
-    metadata["finalizers"] = _choose_finalizers(metadata.get("finalizers", []), options.propagation)
+    metadata["finalizers"] = _choose_finalizers(resource, metadata.get("finalizers", []), options.propagation)
     if not metadata["finalizers"]:
         del metadata["finalizers"]
     grace_s = pods.choose_grace(obj, options.grace_s) if resource == "pods" else 0
@@ -80,9 +82,9 @@ def _shorten(metadata: Object, grace_s: int, *, asked: bool) -> bool:
     return True
 
 
-def _choose_finalizers(present: list[str], propagation: str | None) -> list[str]:
-    if propagation is None:
-        return present
+def _choose_finalizers(resource: str, present: list[str], propagation: str | None) -> list[str]:
     kept = [each for each in present if each not in (FOREGROUND, ORPHAN)]
+    if propagation is None:
+        return [*kept, ORPHAN] if resource in LEFT and kept == present else present
     added = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN]}.get(propagation, [])
     return kept + added

@@ -12,6 +12,7 @@ from typing import Any
 
 from simcluster.errors import BadRequest, Conflict, Invalid, invalid
 from simcluster.registry.kinds import rules_of
+from simcluster.registry.options import WriteOptions
 from simcluster.schema import Resource
 
 Object = dict[str, Any]
@@ -94,6 +95,33 @@ def require_no_uid(kind: Resource, given: Object) -> None:
     if metadata.get("uid"):
         text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
         raise Conflict(kind.name, metadata["name"], text)
+
+
+def begin(metadata: Object, uid: str, created_at: str) -> None:
+    """Give the metadata of a new object what of it only the server writes."""
+    for key in SYSTEM:
+        metadata.pop(key, None)
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = created_at
+
+
+def drop_twins(metadata: Object, options: WriteOptions) -> None:
+    """Keep each reference to an owner once, and tell the writer which were there more often."""
+    kept: list[Object] = []
+    twins: list[str] = []
+    for each in metadata.get("ownerReferences", ()):
+        if each in kept:
+            twins.append(each.get("uid", ""))
+        else:
+            kept.append(each)
+    if twins:
+        metadata["ownerReferences"] = kept
+        when = " after mutating admission happens" if options.is_patch else ""
+        options.warn(
+            f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in "
+            "1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) "
+            f"observed: {', '.join(twins)}"
+        )
 
 
 def keep_system_metadata(new: Object, old: Object) -> None:

@@ -25,7 +25,8 @@ class WriteOptions:
     """The options of a write, as in the query of an HTTP request.
 
     `warn` is told what the client should know although the write succeeds. `complaints` are what its body says twice.
-    `admit` is asked, with the new state and the old, whether this writer may write it.
+    `is_patch`: what is written was made of what was there. `admit` is asked, with the new state and the old, whether
+    this writer may write it.
     """
 
     dry_run: bool = False
@@ -34,7 +35,13 @@ class WriteOptions:
     force: bool = False
     warn: Callable[[str], None] = _ignore
     complaints: tuple[str, ...] = ()
+    is_patch: bool = False
     admit: Admit = admit_all
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens to warnings; controllers do not."""
+        return self.warn is not _ignore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

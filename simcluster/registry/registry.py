@@ -39,6 +39,7 @@ from simcluster.registry.reading import drop_status, read, read_scale
 from simcluster.registry.scale import rescale, show_scale
 from simcluster.registry.subresources import bound, combine, spec_of
 from simcluster.registry.subscriptions import Subscription
+from simcluster.registry.warnings import tell
 from simcluster.schema import Catalogue, Resource, Type
 from simcluster.selectors import EVERYTHING, Selector
 from simcluster.store import Event, Key, Object, Record, Store
@@ -160,7 +161,7 @@ class Registry:
             del new["metadata"]["name"]
         self._begin(kind, new)
         options.admit(new, None)
-        self._check(kind, new, None)
+        self._check(kind, new, None, None, options)
         if resource == "services":
             services.allocate(new, None, self)
         if options.dry_run:
@@ -340,7 +341,7 @@ class Registry:
         ):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         options.admit(new, old)
-        self._check(kind, new, old, subresource)
+        self._check(kind, new, old, subresource, options)
         new = keep_times(old, new)
         if options.dry_run:
             return new
@@ -369,26 +370,28 @@ class Registry:
 
     def _begin(self, kind: Resource, new: Object) -> None:
         """Give a new object what every new object gets, and what its kind gives it."""
-        metadata = new["metadata"]
-        for key in identity.SYSTEM:
-            metadata.pop(key, None)
         rules = rules_of(kind.name)
-        metadata["uid"] = make_uid(self._chance)
-        metadata["creationTimestamp"] = format_time(self.clock())
+        identity.begin(new["metadata"], make_uid(self._chance), format_time(self.clock()))
         if rules.generation:
-            metadata["generation"] = 1
+            new["metadata"]["generation"] = 1
         rules.prepare(new, None, self)
 
-    def _check(self, kind: Resource, new: Object, old: Object | None, subresource: str | None = None) -> None:
+    def _check(
+        self,
+        kind: Resource,
+        new: Object,
+        old: Object | None,
+        subresource: str | None,
+        options: WriteOptions,
+    ) -> None:
+        identity.drop_twins(new["metadata"], options)
         found = find_faults(kind.name, new["metadata"])
         if old is not None:
             found += find_changes(old["metadata"], new["metadata"])
-        if subresource is None:
-            found += rules_of(kind.name).find_faults(new, old)
-        elif old is not None:
-            found += subresources.find_faults(kind.name, new, old, subresource)
+        found += subresources.find_faults(kind.name, new, old, subresource)
         if found:
             raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
+        tell(kind.name, new, old, subresource, options)
         rules_of(kind.name).permit(new, old, subresource, self)
 
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:

@@ -12,8 +12,10 @@ from simcluster.registry.kinds import rules_of
 Object = dict[str, Any]
 
 
-def find_faults(resource: str, new: Object, old: Object, subresource: str) -> list[Cause]:
-    """Return what is wrong with what a writer of a subresource makes of an object."""
+def find_faults(resource: str, new: Object, old: Object | None, subresource: str | None) -> list[Cause]:
+    """Return what is wrong with what a writer, of a subresource or of all, makes of an object."""
+    if subresource is None or old is None:
+        return rules_of(resource).find_faults(new, old)
     if subresource == "status":
         find = rules_of(resource).find_status_faults
         return [] if find is None else find(new)

@@ -256,6 +256,18 @@ def test_a_token_ends_with_its_account(room, account, token):
     assert room.api.as_bearer(token).get("/api").error == (401, "Unauthorized", "Unauthorized")
 
 
+def test_a_token_for_another_account(room, account):
+    """A token is asked for by the uid of its account, if by any."""
+    uid = room.get("serviceaccounts", account).json["metadata"]["uid"]
+    body = {"metadata": {"uid": "another"}, "spec": {"expirationSeconds": 1}}
+    answer = room.api.post(room.path("serviceaccounts", account, "token"), body)
+    text = (
+        f'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "{account}": the UID in the token request '
+        f"(another) does not match the UID of the service account ({uid})"
+    )
+    assert answer.error == (409, "Conflict", text)
+
+
 def test_a_review_of_a_token(room, account, token):
     """A TokenReview says whose a token is, and in which groups."""
     status = room.api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).ok[
