@@ -107,13 +107,14 @@ class _Caller:
 
     def _start(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
         """Start a call that goes on after this returns; it is over when gRPC says so."""
+        metadata = _keep(arguments[0])
         try:
-            member, timeout = self._enter(timeout, arguments[2], arguments[0])
+            member, timeout = self._enter(timeout, arguments[2], metadata)
         except NoMemberError as error:
             return error
         try:
             bound = self._method.bind(member)
-            call = getattr(bound, verb)(request, timeout, *arguments)
+            call = getattr(bound, verb)(request, timeout, metadata, *arguments[1:])
         except BaseException:
             member.leave()
             raise
@@ -132,11 +133,24 @@ class _Caller:
 
     def _block(self, verb: str, request: Any, timeout: float | None, *arguments: Any) -> Any:
         """One attempt of a call that is over when this returns."""
-        member, timeout = self._enter(timeout, arguments[2], arguments[0])
+        metadata = _keep(arguments[0])
+        member, timeout = self._enter(timeout, arguments[2], metadata)
         try:
-            return getattr(self._method.bind(member), verb)(request, timeout, *arguments)
+            answer = getattr(self._method.bind(member), verb)(request, timeout, metadata, *arguments[1:])
+        except grpc.RpcError as error:
+            self._pool.judge(member, error.code())
+            raise
+        else:
+            if member.failures or member.ejections:
+                member.succeed()
+            return answer
         finally:
             member.leave()
+
+
+def _keep(metadata: Any) -> Any:
+    """Metadata that can be read more than once, by a policy and for each attempt."""
+    return metadata if metadata is None or isinstance(metadata, tuple | list) else tuple(metadata)
 
 
 class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
@@ -194,6 +208,7 @@ class UnaryUnary(_Caller, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-ar
     ) -> Any:
         """`_block`, written out because it is the path of nearly all calls, and with the second attempt."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        metadata = _keep(metadata)
         pool, attempts = self._pool, None
         if pool.budget is not None:
             pool.budget.earn()

@@ -46,7 +46,7 @@ class MemberView:
 
 def view_members(members: Iterable[Member], picker: Picker[Member] | None) -> tuple[MemberView, ...]:
     """What there is to see of these members, in the order of addresses."""
-    serving = () if picker is None else picker.members
+    serving = frozenset(() if picker is None else picker.members)
     return tuple(
         MemberView(
             peer=item.endpoint.uri,

@@ -39,6 +39,8 @@ class Announcer:
                 self._thread.start()
             self._callbacks.append(callback)
             self._queue.put((callback, self._state))
+            if self._state is grpc.ChannelConnectivity.SHUTDOWN:
+                self._end()
 
     def unsubscribe(self, callback: Callback) -> None:
         """No later states for it; unknown ones are ignored."""
@@ -71,10 +73,13 @@ class Announcer:
         """Tell everybody SHUTDOWN, then end the thread."""
         self.announce(grpc.ChannelConnectivity.SHUTDOWN)
         with self._lock:
-            self._callbacks.clear()
-            if self._thread is not None:
-                self._queue.put(None)
-                self._thread = None
+            self._end()
+
+    def _end(self) -> None:
+        self._callbacks.clear()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread = None
 
     def _deliver(self) -> None:
         while (item := self._queue.get()) is not None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import grpc
 
+from kube_grpc import forks
 from kube_grpc.endpoints import Endpoint
+from kube_grpc.errors import OptionError
 from kube_grpc.member import Member
 from kube_grpc.options import Options
 from kube_grpc.picker import Metadata, Picker
@@ -25,6 +27,8 @@ class Entrance:
 
     def __init__(self, options: Options, authority: str) -> None:
         self._arguments = options.member_options(authority)
+        with forks.gate:
+            _require_usable(self._arguments)
         self._per_member = options.per_member
         self.retry = options.retry
         self.hedge = options.hedge
@@ -37,6 +41,7 @@ class Entrance:
         # Whoever feeds the pool sets it, see discovery.Discovery.
         self.hurry: Callable[[], None] = _wait_and_see
         self.doubt: Callable[[float], None] = _wait_and_see
+        self.dismiss: Callable[[], None] = _wait_and_see
 
     def enter(self, metadata: Metadata = None) -> Member | None:
         """A connected member with the call counted on it, or None while nobody serves. The path of every
@@ -71,11 +76,12 @@ class Entrance:
         if self._per_member is None:
             return self._arguments
         try:
-            own = tuple(self._per_member(endpoint))
+            own = tuple(dict((*self._arguments, *self._per_member(endpoint))).items())
+            _require_usable(own)
         except Exception:
-            _LOGGER.exception("option per_member raised on %r: that member has no overrides", endpoint)
-            own = ()
-        return tuple(dict((*self._arguments, *own)).items())
+            _LOGGER.exception("option per_member failed on %r: that member has no overrides", endpoint)
+            return self._arguments
+        return own
 
     def judge(self, member: Member, code: grpc.StatusCode) -> None:
         """A call on a member ended with this status: look closer if that speaks against the member."""
@@ -97,6 +103,18 @@ class Entrance:
     def suspect(self) -> None:
         """A call has just failed for want of a connection: look at once, so that no other call goes the same way."""
         raise NotImplementedError
+
+
+def _require_usable(arguments: tuple[tuple[str, Any], ...]) -> None:
+    """OptionError for channel arguments that gRPC does not take: here, and not with each pod that comes."""
+    try:
+        grpc.insecure_channel("ipv4:127.0.0.1:1", arguments).close()  # It connects only when it is asked to.
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"option options: gRPC does not take {arguments!r}: {error}\n"
+            "  allowed: pairs of a name and an int, str or bytes\n  do: leave out or change the others"
+        )
+        raise OptionError(msg) from error
 
 
 def _wait_and_see(*_: float) -> None:

@@ -18,8 +18,8 @@ import grpc
 # The stubs give RpcError and Call methods of their own that differ in optionality; at run time RpcError has
 # none.
 class NoMemberError(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[type-arg]  # generic in the stubs only
-    """No pod could be called. Code UNAVAILABLE, or DEADLINE_EXCEEDED when the time ended while waiting for
-    one.
+    """No pod could be called. Code UNAVAILABLE; DEADLINE_EXCEEDED when the time ended while waiting for one, CANCELLED
+    when the channel was closed meanwhile.
     """
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:

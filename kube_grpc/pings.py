@@ -1,8 +1,8 @@
 """Asking each member regularly whether it answers.
 
-Rule: all members at once, each with a deadline of one interval, and no second round before the first is over:
-a pod that hangs costs one failed ping, not a growing heap of threads. A call that the caller's ping makes
-without a timeout gets the deadline.
+Rule: all members at once, each with a deadline of one interval, and no second round before the first is over. A call
+that the caller's ping makes without a timeout gets the deadline. A ping that hangs in something else holds one thread,
+and its member is not asked again before it ends: the others go on to be asked, and nobody is blamed for want of a turn.
 
 Without a ping of the caller's, a member is asked nothing: a connection that gRPC can not make counts as a
 failed ping. Does not judge: it reports each result.
@@ -43,6 +43,7 @@ class Pinger:
         self._listener = listener
         self._interval_s = interval_s
         self._stopped = threading.Event()
+        self._hanging: dict[Member, futures.Future[str | None]] = {}  # Of earlier rounds.
 
     def run(self) -> None:
         """Runs until `stop`; for a thread of its own."""
@@ -59,7 +60,8 @@ class Pinger:
 
     def _ping_all(self, executor: futures.Executor) -> None:
         # One that is still connecting for the first time is not asked yet: it takes no calls either.
-        asked = [item for item in self._members() if not item.may_connect]
+        self._hanging = {item: future for item, future in self._hanging.items() if not future.done()}
+        asked = [item for item in self._members() if not item.may_connect and item not in self._hanging]
         if self._ping is None:
             for member in asked:
                 self._listener(member, self._describe_state(member))
@@ -71,7 +73,9 @@ class Pinger:
         for future in done:
             self._listener(pending[future], future.result())
         for future in late:
-            future.cancel()
+            if future.cancel():
+                continue  # Its turn did not come, behind others that hang: nothing is known of it.
+            self._hanging[pending[future]] = future
             self._listener(pending[future], f"no answer within {2 * self._interval_s:g} s")
 
     def _ping_one(self, member: Member) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence, Sized
 from typing import Any, Generic, Protocol, TypeVar
 
 from kube_grpc.endpoints import Key
+from kube_grpc.errors import OptionError
 from kube_grpc.picker import Metadata, Picker, RandomChoice, RoundRobin
 
 POLICIES = ("consistent_hash", "least_outstanding", "power_of_two", "random", "round_robin")
@@ -182,15 +183,23 @@ def _find_value(metadata: Metadata, wanted: str) -> bytes | None:
 class OwnPolicy(Generic[MemberT]):
     """A policy of the caller's."""
 
-    __slots__ = ("_policy", "members")
+    __slots__ = ("_allowed", "_policy", "members")
 
     def __init__(self, members: tuple[MemberT, ...], policy: Policy) -> None:
         self.members = members
+        self._allowed = frozenset(members)
         self._policy = policy
 
     def pick(self, metadata: Metadata = None) -> MemberT:
-        """Whom it says."""
+        """Whom it says; OptionError for anybody else than one of the members."""
         member: MemberT = self._policy.pick(self.members, metadata)
+        if member not in self._allowed:
+            msg = (
+                f"option policy: {self._policy!r} picked {member!r}\n"
+                "  allowed: one of the members that it is given with each call; one that it kept may have left\n"
+                "  do: pick among those"
+            )
+            raise OptionError(msg)
         return member
 
     def advance(self, members: tuple[MemberT, ...]) -> OwnPolicy[MemberT]:

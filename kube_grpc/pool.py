@@ -85,18 +85,21 @@ class Pool(Entrance):
         metadata: Metadata = None,
     ) -> Member:
         """As `enter`, waiting for a member: until `timeout_s` if the call `is_patient` (wait_for_ready), else
-        only as long as discovery or a connection is under way. Raises NoMemberError, or ValueError when the
-        pool is closed.
+        only as long as discovery or a connection is under way. Raises NoMemberError, also when the pool is closed
+        meanwhile, or ValueError when it was closed before.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if self.revive is not None:
             self.revive()
         with self._changed:
+            if self.is_closed:
+                # The very words and type that a closed grpc.Channel has.
+                msg = "Cannot invoke RPC on closed channel!"
+                raise ValueError(msg)
             while True:
                 if self.is_closed:
-                    # The very words and type that a closed grpc.Channel has.
-                    msg = "Cannot invoke RPC on closed channel!"
-                    raise ValueError(msg)
+                    # And those of a call that was under way when it was closed.
+                    raise NoMemberError(grpc.StatusCode.CANCELLED, "Channel closed!")
                 member = (
                     self.enter(metadata) if other_than is None else self.enter_other((other_than,), metadata)
                 )

@@ -150,7 +150,6 @@ class Watch:
         started_at = time.monotonic()
         duration_s = max(1, round(self._pace.connection_s * self._rng.uniform(0.8, 1.0)))
         events = self._reader.watch(self._revision, duration_s=duration_s)
-        self._failures = 0
         self._hurried.clear()
         self._report.works()
         brought_nothing = True
@@ -162,9 +161,12 @@ class Watch:
                 self._take(event)
         finally:
             self._opened_at = None
+            lasted_s = time.monotonic() - started_at
+            is_vain = brought_nothing and lasted_s < self._pace.shortest_s
+            if not is_vain:
+                self._failures = 0  # Not before: an API server may open a watch only to say that it can not.
         self._cuts = 0
-        lasted_s = time.monotonic() - started_at
-        if brought_nothing and lasted_s < self._pace.shortest_s:
+        if is_vain:
             msg = f"the API server ended a watch after {lasted_s:.3f} s without an event"
             raise DiscoveryError(msg, kind="answer")
 

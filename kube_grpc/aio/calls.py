@@ -19,7 +19,7 @@ import grpc.aio
 
 from kube_grpc.aio.deferred import Begin, DeferredCall
 from kube_grpc.aio.pool import AioPool
-from kube_grpc.aio.repeatable import RepeatableCall
+from kube_grpc.aio.repeatable import RepeatableCall, call_when_over
 from kube_grpc.calls import Method
 from kube_grpc.member import Member
 
@@ -39,7 +39,9 @@ class _Caller:
         """Begin a call, now or as soon as there is a member."""
 
         def begin(member: Member, left_s: float | None) -> Any:
-            return self._begin(member, request, left_s, arguments)
+            call = self._begin(member, request, left_s, arguments)
+            call.add_done_callback(lambda done: call_when_over(_judge(self._pool, member, done)))
+            return call
 
         return self._enter(
             begin, timeout, arguments["metadata"], is_patient=arguments["wait_for_ready"] is True
@@ -155,6 +157,10 @@ class StreamStream(_Caller, grpc.aio.StreamStreamMultiCallable):  # type: ignore
         return self._call(
             request_iterator, timeout, _pack(metadata, credentials, wait_for_ready, compression)
         )
+
+
+async def _judge(pool: AioPool, member: Member, call: Any) -> None:
+    pool.judge(member, await call.code())
 
 
 def _pack(metadata: Any, credentials: Any, wait_for_ready: bool | None, compression: Any) -> Arguments:

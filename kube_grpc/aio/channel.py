@@ -112,6 +112,7 @@ class Channel(grpc.aio.Channel):
         self._join(AioPool(wanted, options, interceptors=interceptors, rng=rng), options)
         self._discovery = make_discovery(self._access, wanted, options, self._pool, rng)
         self._pool.hurry, self._pool.doubt = self._discovery.hurry, self._discovery.doubt
+        self._pool.dismiss = self._discovery.stop
         self._thread = threading.Thread(
             target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True
         )

@@ -45,6 +45,11 @@ async def _ping_one(member: Member, ping: Callable[[Any], object] | None, interv
                 await answer
     except TimeoutError:
         return f"no answer within {interval_s:g} s"
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return "its call was cancelled"  # As when the member leaves and its connection is closed meanwhile.
     except grpc.RpcError as error:
         status: Any = error
         return f"{status.code().name}: {status.details()}"

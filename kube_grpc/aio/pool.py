@@ -41,6 +41,7 @@ class AioPool(Entrance):
         self._interceptors = interceptors
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_look_asked = False
         self._changed = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
         self._grace_s: float | None = None
@@ -65,12 +66,14 @@ class AioPool(Entrance):
         metadata: Metadata = None,
     ) -> Member:
         """As `enter`, waiting for a member: until `timeout_s` if the call `is_patient` (wait_for_ready), else
-        only as long as discovery or a connection is under way. Raises NoMemberError, or grpc.aio.UsageError when the
-        pool is closed.
+        only as long as discovery or a connection is under way. Raises NoMemberError, grpc.aio.UsageError when the pool
+        is closed, or asyncio.CancelledError when it is closed meanwhile.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.require_open()
         while True:
-            self.require_open()
+            if self.is_closed:
+                raise asyncio.CancelledError  # As a call under way ends when grpc.aio.Channel is closed.
             member = self.enter(metadata) if other_than is None else self.enter_other((other_than,), metadata)
             if member is not None:
                 return member
@@ -125,9 +128,10 @@ class AioPool(Entrance):
         try:
             self._loop.call_soon_threadsafe(take)
         except RuntimeError:
-            # The loop was closed without closing the channel: nobody is left to be told.
             if not self._loop.is_closed():
                 raise
+            # The loop was closed without closing the channel: nobody is left to be told.
+            self.dismiss()
 
     # -- in the loop
 
@@ -137,8 +141,7 @@ class AioPool(Entrance):
 
     def suspect(self) -> None:
         """A call has just failed for want of a connection: look at once."""
-        if not self.is_closed:
-            self._look()
+        self._ask_for_look()
 
     def accuse(self, member: Member) -> None:
         """So many calls of a member failed in a row that it may have to be ejected."""
@@ -154,7 +157,14 @@ class AioPool(Entrance):
             self._roster.shut_down()
         await asyncio.gather(*self._closings)
 
+    def _ask_for_look(self) -> None:
+        """In the loop's next turn, once for all who ask: a look at a thousand members takes milliseconds."""
+        if not self._is_look_asked:
+            self._is_look_asked = True
+            self._loop.call_soon(self._look)
+
     def _look(self) -> None:
+        self._is_look_asked = False
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -180,7 +190,7 @@ class AioPool(Entrance):
             channel = grpc.aio.insecure_channel(endpoint.uri, **settings)
         else:
             channel = grpc.aio.secure_channel(endpoint.uri, self._options.credentials, **settings)
-        self._loop.call_soon(self._look)
+        self._ask_for_look()
         return AioMember(endpoint, channel, self._note_last_call)
 
     def disconnect(self, member: Member) -> None:

@@ -194,13 +194,14 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call it with this call once it is settled."""
-        _call_when_over(self._settled(), lambda: callback(self))
+        call_when_over(self._settled(), lambda: callback(self))
 
 
 _watching: set[asyncio.Task[Any]] = set()
 
 
-def _call_when_over(work: Any, callback: Callable[[], None]) -> None:
+def call_when_over(work: Any, callback: Callable[[], None] = lambda: None) -> None:
+    """Do this work beside everything else, and then call the callback, however it ended."""
     task = asyncio.ensure_future(work)
     _watching.add(task)
 

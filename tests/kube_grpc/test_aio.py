@@ -337,15 +337,18 @@ def test_a_closed_channel_refuses_calls(make_backend: Any) -> None:
 
 
 def test_a_waiting_call_ends_when_the_channel_is_closed() -> None:
-    """It does not wait for a member that can never come."""
+    """It does not wait for a member that can never come, and ends as on a grpc.aio.Channel: it is cancelled."""
 
     async def work() -> None:
+        plain = grpc.aio.insecure_channel("ipv4:127.0.0.1:1")
         async with open_channel() as opened:
-            call = opened.channel.unary_unary(SAY)(b"x", wait_for_ready=True)
-            await asyncio.sleep(0)
-            await opened.channel.close()
-            with pytest.raises(grpc.aio.UsageError, match="closed"):
-                await call
+            for channel in (plain, opened.channel):
+                call = channel.unary_unary(SAY)(b"x", wait_for_ready=True)
+                await asyncio.sleep(0)
+                await channel.close()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                assert (call.done(), call.cancelled()) == (True, True)
 
     run(work())
 

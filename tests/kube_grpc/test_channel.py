@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from types import SimpleNamespace
 from typing import Any
 
@@ -453,22 +454,26 @@ def test_a_closed_channel(open_channel: Open, make_backend: Any) -> None:
 
 
 def test_closing_wakes_a_call_that_waits(open_channel: Open) -> None:
-    """A call without a deadline that waits for a member ends when the channel is closed."""
+    """A call without a deadline that waits for a member ends when the channel is closed, with the status that it has
+    on a grpc.Channel.
+    """
+    plain = grpc.insecure_channel("ipv4:127.0.0.1:1")
+    expected = plain.unary_unary(SAY).future(b"x", wait_for_ready=True)
+    plain.close()
     opened = open_channel()
-    caught: list[Exception] = []
+    is_waiting = threading.Event()
+    opened.pool.hurry = is_waiting.set  # Called by who waits, with the lock that `close` takes.
+    opened.pool.failed(DiscoveryError("the API is away", kind="unreachable"))
 
-    def call() -> None:
-        try:
-            opened.channel.unary_unary(SAY)(b"x", wait_for_ready=True)
-        except ValueError as error:
-            caught.append(error)
+    with futures.ThreadPoolExecutor() as executor:
+        call = executor.submit(opened.channel.unary_unary(SAY), b"x", wait_for_ready=True)
+        assert is_waiting.wait(20)
+        opened.channel.close()
+        error: Any = call.exception(20)
 
-    thread = threading.Thread(target=call)
-    thread.start()
-    opened.channel.close()
-    thread.join(20)
-
-    assert [str(item) for item in caught] == ["Cannot invoke RPC on closed channel!"]
+    assert isinstance(error, grpc.RpcError)
+    assert (error.code(), error.details()) == (expected.code(), expected.details())
+    assert error.code() is grpc.StatusCode.CANCELLED
 
 
 def test_stubs_that_are_made_again_and_again(open_channel: Open, make_backend: Any) -> None:

@@ -23,7 +23,7 @@ from kube_grpc.pool import Pool
 from kube_grpc.retries import Budget
 from kube_grpc.target import Target
 
-SAY = "/test.Echo/Say"
+SAY, COUNT, JOIN = (f"/test.Echo/{name}" for name in ("Say", "Count", "Join"))
 TARGET = Target("greeter", "shop", 50051)
 PORT = 50051
 Open = Callable[..., Any]
@@ -117,6 +117,53 @@ def test_a_member_that_fails_calls_is_left_out_and_comes_back(
 
     log.wait_for(hooks.MemberReady, 3)
     assert {say(channel, b"x")[0] for _ in range(4)} == {"a", "b"}
+
+
+@pytest.mark.parametrize("kind", ["blocking", "future", "stream"])
+def test_calls_of_other_kinds_count_too(kind: str, open_channel: Open, make_process: Any, log: Any) -> None:
+    """Streams and futures that fail speak against a member as unary-unary calls do."""
+    server = make_process("a")
+    channel = open_channel(server, ejection=Ejection(errors=1, share=1.0))
+    server.kill()
+    begin = {
+        "blocking": lambda: channel.stream_unary(JOIN)(iter([b"x"]), timeout=10),
+        "future": lambda: channel.stream_unary(JOIN).future(iter([b"x"]), timeout=10).result(),
+        "stream": lambda: list(channel.unary_stream(COUNT)(b"x", timeout=10)),
+    }[kind]
+    pool = channel._pool
+    (member,) = pool.members
+    assert member.ejections == 0
+
+    with pytest.raises(grpc.RpcError):
+        begin()
+
+    with pool._changed:
+        assert pool._changed.wait_for(lambda: member.ejections == 1, 30)
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "unary_stream"])
+def test_asyncio_calls_of_other_kinds_count_too(kind: str, make_process: Any) -> None:
+    """As with threads."""
+    server = make_process("a")
+
+    async def work() -> None:
+        options = Options(ejection=Ejection(errors=1, share=1.0))
+        pool = AioPool(TARGET, options, rng=random.Random(1))
+        async with AioChannel.over(pool, options) as channel, asyncio.timeout(30):
+            pool.found(listing(server))
+            await channel.channel_ready()
+            (member,) = pool.snapshot.members
+            server.kill()
+            begin = {
+                "stream_unary": lambda: channel.stream_unary(JOIN)(iter([b"x"])),
+                "unary_stream": lambda: channel.unary_stream(COUNT)(b"x").read(),
+            }[kind]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await begin()
+            while member.ejections == 0:
+                await pool.wait_for_change()
+
+    asyncio.run(work())
 
 
 def test_without_ejection_everybody_stays(open_channel: Open, make_backend: Any) -> None:

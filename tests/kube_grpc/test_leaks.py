@@ -105,3 +105,19 @@ def test_aio_channels(
     assert [
         item for item in recwarn.list if issubclass(item.category, ResourceWarning | RuntimeWarning)
     ] == []
+
+
+def test_an_event_loop_that_ends_with_a_channel_open(api: Any, kubeconfig: Path, make_backend: Any) -> None:
+    """Nobody is left to be told of changes: its thread ends by itself, with the next thing to tell (the fixture that
+    counts threads waits for it).
+    """
+    api.put("a", make_backend("a").address)
+
+    async def work() -> None:
+        channel = kube_grpc.aio.Channel(TARGET, kubeconfig=str(kubeconfig))
+        assert await channel.unary_unary(SAY)(b"x", timeout=WAIT_S) == b"a:x"
+
+    asyncio.run(work())
+    api.wait_until(lambda: api.watching == 1)
+    api.put("a", "127.0.0.1")
+    gc.collect()

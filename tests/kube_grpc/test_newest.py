@@ -157,3 +157,27 @@ def test_a_busy_event_loop_catches_up_in_one_step(is_at_once: bool) -> None:
     asyncio.run(main())
 
     assert added(events) == [item.uri for item in (NOBODY[-1:] if is_at_once else NOBODY)]
+
+
+def test_a_pool_of_asyncio_looks_once_for_all_that_are_new() -> None:
+    """Connections of two hundred members are begun by one look at all of them, not by two hundred."""
+    looks = 0
+
+    async def main() -> None:
+        nonlocal looks
+        pool = AioPool(TARGET, Options(), rng=random.Random(1))
+        look = pool._roster.look
+
+        def count() -> float:
+            nonlocal looks
+            looks += 1
+            return look()
+
+        pool._roster.look = count  # type: ignore[method-assign]
+        pool.found(a_set(*(Endpoint(f"127.0.1.{number}", 1) for number in range(200))))
+        await pool.wait_for_change()  # By the look.
+        await pool.close(None)
+
+    asyncio.run(main())
+
+    assert looks == 1

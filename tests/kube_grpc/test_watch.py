@@ -218,6 +218,45 @@ def test_a_watch_that_ends_at_once_again_and_again(api: Any, recorder: Any, star
     assert str(recorder.errors[0]).startswith("the API server ended a watch after ")
 
 
+def test_a_revision_that_is_expired_as_soon_as_it_is_listed(api: Any, recorder: Any, start: Start) -> None:
+    """An API server that opens each watch only to say 410 is asked again after pauses that grow: the first time at
+    once, and then once for each failure that is reported.
+    """
+    api.put("a", "10.0.0.1")
+    api.oldest = api.revision + 1_000
+    start(Pace(backoff=Backoff(first_s=0.05, most_s=3600.0)))
+
+    recorder.wait_until(lambda: len(recorder.errors) >= 4)
+
+    assert {error.kind for error in recorder.errors} == {"expired"}
+    assert api.count("list") <= len(recorder.errors) + 2
+
+
+def test_pauses_grow_while_each_watch_ends_at_once(api: Any, recorder: Any, start: Start) -> None:
+    """That a watch was opened is not yet a success: after so many that brought nothing the pause is long."""
+    watch = start(Pace(connection_s=1, shortest_s=5.0, backoff=Backoff(first_s=0.01, most_s=3600.0)))
+
+    recorder.wait_until(lambda: len(recorder.errors) >= 3)
+
+    assert watch._failures >= 3
+
+
+def test_a_watch_that_stood_ends_the_count_of_failures(api: Any, recorder: Any, start: Start) -> None:
+    """After failures, one that brought an event starts the pauses anew."""
+    api.refuse_with.update(list=503)
+    watch = start()
+    recorder.wait_until(lambda: len(recorder.errors) >= 3)
+    api.refuse_with.clear()
+    api.wait_until(lambda: api.watching == 1)
+
+    api.put("a", "10.0.0.1")
+    recorder.wait_for_addresses("10.0.0.1")
+    watch.doubt(float("inf"))  # Cut, so that it is over.
+    api.wait_until(lambda: api.count("watch") >= 2)
+
+    assert watch._failures == 0
+
+
 def test_a_defect_does_not_end_the_watch(api: Any, recorder: Any, start: Start, caplog: Any) -> None:
     """An object that no API server would send is reported as unforeseen, and the watch goes on."""
     api.put("a", "10.0.0.1")
