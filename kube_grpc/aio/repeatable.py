@@ -19,6 +19,8 @@ from kube_grpc.attempts import Attempts
 from kube_grpc.hedges import Hedge
 from kube_grpc.member import Member
 
+_CUT_OFF = "the call still ran when its pod had left and the drain grace was over"
+
 
 class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # generic in the stubs only
     """A unary-unary call of one or more attempts.
@@ -79,10 +81,24 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
                 self._pool.judge(member, error.code())
                 if not await self._repeat(error, member, attempt):
                     raise
+            except asyncio.CancelledError:
+                if not self._is_cut_off(member):
+                    raise
+                raise grpc.aio.AioRpcError(
+                    grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), _CUT_OFF, _CUT_OFF
+                ) from None
             else:
                 if self._hedge is None and (member.failures or member.ejections):
                     member.succeed()
                 return response
+
+    def _is_cut_off(self, member: Member) -> bool:
+        """Whether neither the call was cancelled nor who awaits it, but its pod left and the grace is over. A task that
+        nobody cancelled must not end as cancelled: a task group passes that over in silence.
+        """
+        task = asyncio.current_task()
+        is_asked_for = self._is_cancelled or (task is not None and task.cancelling() > 0)
+        return member.is_retired and not self._pool.is_closed and not is_asked_for
 
     async def _answer(self, hedge: Hedge) -> Any:
         """The response of the attempt under way, or of one on another member; shared by all who await this call."""

@@ -303,16 +303,34 @@ def test_a_pod_that_leaves_finishes_what_it_has(make_backend: Any) -> None:
 
 
 def test_a_drain_is_bounded(make_backend: Any) -> None:
-    """A call that runs longer than the grace is cancelled when its pod has left."""
+    """A call that runs longer than the grace fails with CANCELLED when its pod has left; but who awaits it was not
+    cancelled, and does not end as if it had been. (Where the call or its task is cancelled, it does.)
+    """
 
-    async def work() -> None:
-        async with open_channel(make_backend("a"), drain_grace_s=0.05) as opened:
+    async def work(*, is_cancelled: str) -> Any:
+        backend = make_backend("a")
+        async with open_channel(backend, drain_grace_s=0.05) as opened:
             held = opened.channel.unary_unary(SAY)(b"hold")
+            task = asyncio.ensure_future(_await(held))
+            await asyncio.to_thread(backend.wait_until, lambda: backend.held == 1)
             opened.tell()
-            with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
-                await held
+            if is_cancelled:
+                (held if is_cancelled == "call" else task).cancel()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+            return ended, await held.code()
 
-    run(work())
+    error, code = run(work(is_cancelled=""))
+    assert isinstance(error, grpc.aio.AioRpcError)
+    assert error.code() is code is grpc.StatusCode.CANCELLED
+    assert "its pod had left" in str(error.details())
+    for who in ("call", "task"):
+        error, code = run(work(is_cancelled=who))
+        assert isinstance(error, asyncio.CancelledError)
+        assert code is grpc.StatusCode.CANCELLED
+
+
+async def _await(call: Any) -> Any:
+    return await call
 
 
 def test_a_closed_channel_refuses_calls(make_backend: Any) -> None:
