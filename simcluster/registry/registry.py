@@ -153,15 +153,16 @@ class Registry:
             fill_name(resource, new["metadata"], self._chance)
             key = self._key(resource, new["metadata"].get("namespace"), new["metadata"].get("name", ""))
             taken = self.store.get(key)
-            if taken is None:
+            if taken is None or is_named or attempt == _ATTEMPTS - 1:
                 break
-            if is_named or attempt == _ATTEMPTS - 1:
-                is_ending = "deletionTimestamp" in taken.object["metadata"]
-                raise AlreadyExists(resource, key.name, is_ending=is_ending)
             del new["metadata"]["name"]
         self._begin(kind, new)
         options.admit(new, None)
         self._check(kind, new, None, None, options)
+        if taken is not None:
+            # What is wrong or not allowed is said before.
+            is_ending = "deletionTimestamp" in taken.object["metadata"]
+            raise AlreadyExists(resource, key.name, is_ending=is_ending)
         if resource == "services":
             services.allocate(new, None, self)
         if options.dry_run:
