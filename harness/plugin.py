@@ -113,6 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARK}(pattern): run the test once for each scenario file beside it")
     config.addinivalue_line("markers", f"{SLOW}: left out unless it is asked for (--k8s-slow)")
     if _lookup(config, "enabled") is not True:
+        _refuse_idle(config)
         return
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
@@ -150,6 +151,14 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     config.stash[_SETTINGS], config.stash[_CHOICE] = settings, choice
     config.stash[_NETWORK] = clusters.choose_network(choice, settings)
+
+
+def _refuse_idle(config: pytest.Config) -> None:
+    """UsageError for an option that was typed and changes nothing: the run would skip everything, and look good."""
+    typed = config.invocation_params.args
+    idle = [each for each in typed if each.startswith("--k8s-")]
+    if idle and "--no-k8s" not in typed:
+        raise pytest.UsageError(f"{idle[0]}: without --k8s scenarios are skipped\n  add --k8s")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:

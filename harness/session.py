@@ -17,7 +17,7 @@ from types import FrameType
 from harness import clusters, faults
 from harness.clusters import Choice, Cluster, leases, removers
 from harness.deployment import prepare
-from harness.errors import ClusterError, HarnessError, located
+from harness.errors import ClusterError, HarnessError
 from harness.images import Image
 from harness.kube import Kube
 from harness.progress import Progress
@@ -62,6 +62,7 @@ class Session:
 
         Raises ClusterError where there is no cluster to run it on.
         """
+        self._begin()
         if self._failure is not None:
             raise ClusterError(f"{self._failure}\n  (the cluster was tried once for all scenarios)")
         plan = prepare(scenario)
@@ -131,7 +132,6 @@ class Session:
             self._progress.say("removing the cluster: the next scenario needs another")
             self._cluster.stop()
             return self._make(shape, self._lease)
-        self._begin()
         where = leases.folder()
         for sentence in leases.sweep(where, removers()):
             self._progress.show(f"k8s: {sentence}")
@@ -145,7 +145,7 @@ class Session:
             self._folder.begin()
         except OSError as error:
             raise ClusterError(
-                located(str(self._folder.path), None, f"can not be written: {error.strerror}")
+                f"--k8s-report {self._folder.path}: can not be written: {error.strerror}\n  give a folder of yours"
             ) from None
         self._has_begun = True
 

@@ -61,6 +61,28 @@ def test_without_the_option(project: pytest.Pytester) -> None:
     found.stdout.no_fnmatch_line("k8s: *")
 
 
+def test_an_option_without_the_main_switch(project: pytest.Pytester) -> None:
+    """It is refused: all would be skipped, and the run look good. In the ini it may stand."""
+    found = project.runpytest("--k8s-backend=sim")
+
+    found.stderr.fnmatch_lines(["*--k8s-backend=sim: without --k8s scenarios are skipped", "  add --k8s"])
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    project.runpytest("--k8s-backend=sim", "--no-k8s").assert_outcomes(skipped=1)
+    project.makeini("[pytest]\naddopts = --k8s-backend=sim\n")
+    project.runpytest().assert_outcomes(skipped=1)
+
+
+def test_a_report_that_can_not_be_written(project: pytest.Pytester) -> None:
+    """The option is named, once, and no cluster is made."""
+    found = project.runpytest("--k8s", "--k8s-backend=sim", "--k8s-report=night.yaml")
+
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(
+        ["--k8s-report night.yaml: can not be written: File exists", "  give a folder*"]
+    )
+    assert found.stdout.str().count("can not be written") == 1
+
+
 def test_the_header_says_which_backend_and_why(project: pytest.Pytester) -> None:
     """The choice and its reason stand in pytest's header."""
     found = project.runpytest(
