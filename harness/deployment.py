@@ -10,21 +10,22 @@ lines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness import manifests, placement
-from harness.errors import ApiError, ManifestError, StepError
+from harness.errors import ApiError, ManifestError, StepError, located, suggest
 from harness.kube import NODES, Object
-from harness.scenario import Scenario
+from harness.scenario import Apply, Scenario
 from harness.scene import Scene, is_hopeless, trouble
-from harness.stage import Stage, describe, read_logs
+from harness.stage import Stage, describe, read_events, read_logs
 
 READY_S = 120.0
 WARM_S = 60.0
 NODES_S = 30.0
 _POLL_S = 0.25
+_TARGET = "a scenario names its own with `target: {deployment: …, service: …}`"
 
 
 class Say(Protocol):
@@ -48,6 +49,8 @@ def prepare(scenario: Scenario) -> Plan:
     by_variant = {manifests.client_variant(found): found for found in objects}
     clients = tuple(_client(scenario, by_variant, variant.name, variant.env) for variant in scenario.variants)
     others = tuple(_sized(found, scenario) for found in objects if manifests.client_variant(found) is None)
+    _check_target(scenario, objects)
+    _check_files(scenario)
     return Plan(others, clients)
 
 
@@ -66,8 +69,33 @@ async def deploy(plan: Plan, stage: Stage, say: Say) -> None:
             await _until_ready(stage, names, say)
         await _until_warm(stage, len(plan.clients), say)
     except StepError as error:
-        lines = await read_logs(stage)
+        lines = [*await read_events(stage), *await read_logs(stage)]
         raise StepError("\n".join([str(error), *(f"  {line}" for line in lines)])) from None
+
+
+def _check_target(scenario: Scenario, objects: Sequence[Object]) -> None:
+    for kind, wanted in (
+        ("Deployment", scenario.target.deployment),
+        ("Service", scenario.target.service),
+    ):
+        names = [found["metadata"].get("name", "") for found in objects if found["kind"] == kind]
+        if wanted not in names:
+            hints = [*suggest(wanted, names, what=f"{kind}s in {scenario.manifests}"), _TARGET]
+            raise ManifestError(
+                located(
+                    str(scenario.path), None, f"the target {kind} {wanted} is not in the manifests", hints
+                )
+            )
+
+
+def _check_files(scenario: Scenario) -> None:
+    for step in scenario.steps:
+        if isinstance(step.action, Apply):
+            try:
+                manifests.load_file(scenario.path.parent / step.action.file)
+            except ManifestError as error:
+                place = f"step {step.number}: {step.action}"
+                raise ManifestError(located(str(scenario.path), step.line, f"{place}: {error}")) from None
 
 
 def _client(

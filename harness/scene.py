@@ -294,7 +294,11 @@ def _reason(container: Object) -> str:
             entry = state[kind]
             code = f" with exit code {entry['exitCode']}" if "exitCode" in entry else ""
             message = f" ({entry['message'].strip()[:_SHOWN_CHARACTERS]})" if entry.get("message") else ""
-            return f"{container['name']} {kind}{code}: {entry.get('reason', 'no reason given')}{message}"
+            before = (container.get("lastState") or {}).get("terminated") if kind == "waiting" else None
+            ended = "" if before is None else f", ended with exit code {before['exitCode']}"
+            return (
+                f"{container['name']} {kind}{code}: {entry.get('reason', 'no reason given')}{ended}{message}"
+            )
     return (
         "" if container.get("ready") else f"{container['name']} runs but its readiness probe has not passed"
     )

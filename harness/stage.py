@@ -11,11 +11,13 @@ import aiohttp
 
 from harness.errors import ApiError
 from harness.faults import Faults
-from harness.kube import PODS, Kube
+from harness.kube import EVENTS, PODS, Kube
 from harness.scenario import Scenario
 from harness.scene import Scene, has_begun, is_ready, restarts, trouble
 
 _LOG_LINES = 15
+_EVENT_CHARACTERS = 300
+_TOLD = ("BackOff", "Failed")  # in the pod's status, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,21 @@ def describe(scene: Scene, deployment: str) -> str:
     )
     lines = [f"deployment {deployment} is not complete: {found['spec']['replicas']} wanted, {counts}"]
     return "\n  ".join([*lines, *trouble(scene.pods_of(deployment))])
+
+
+async def read_events(stage: Stage) -> list[str]:
+    """What the cluster says against pods that are not ready or can not be made: the last warning of each kind."""
+    waiting = {name for name, pod in stage.scene.pods.items() if not is_ready(pod)}
+    try:
+        found = (await stage.kube.get(EVENTS.path(stage.namespace), fieldSelector="type=Warning"))["items"]
+    except (ApiError, aiohttp.ClientError, OSError) as error:
+        return [f"no events: {error}"]
+    last: dict[tuple[str, str], str] = {}
+    for event in sorted(found, key=lambda event: str(event.get("lastTimestamp"))):
+        about, reason = event["involvedObject"], str(event.get("reason"))
+        if (about.get("name") in waiting or about.get("kind") == "ReplicaSet") and reason not in _TOLD:
+            last[about["name"], reason] = str(event.get("message")).strip()[:_EVENT_CHARACTERS]
+    return [f"{name}: {reason}: {message}" for (name, reason), message in sorted(last.items())]
 
 
 async def read_logs(stage: Stage) -> list[str]:

@@ -20,7 +20,7 @@ from harness.kube import DEPLOYMENTS, MERGE_PATCH, PODS, Kube
 from harness.manifests import load_file
 from harness.scenario import Apply, Break, Delete, Freeze, Kill, Roll, Scale, Step, Undo, Wait
 from harness.scene import Object, Scene, is_ready, restarts
-from harness.stage import Stage, describe
+from harness.stage import Stage, describe, read_events
 
 _SEEN_S = 30.0
 _KILLED = 137
@@ -42,7 +42,8 @@ async def perform(step: Step, stage: Stage) -> Done:
         return await _VERBS[type(step.action)](step, stage)
     except (StepError, ClusterError) as error:
         place = f"{stage.scenario.path}:{step.line}: step {step.number}"
-        raise StepError(f"{place}: {step.action}: {error}") from None
+        told = [f"{place}: {step.action}: {error}", *(f"  {line}" for line in await read_events(stage))]
+        raise StepError("\n".join(told)) from None
 
 
 async def _wait(step: Step, stage: Stage) -> Done:
@@ -135,8 +136,20 @@ async def _delete(step: Step, stage: Stage) -> Done:
 async def _apply(step: Step, stage: Stage) -> Done:
     action = cast(Apply, step.action)
     for found in load_file(stage.scenario.path.parent / action.file):
-        await apply(stage.kube, stage.namespace, found)
+        applied = await apply(stage.kube, stage.namespace, found)
+        if applied["kind"] == "Deployment":
+            await _until_seen(stage.scene, applied["metadata"]["name"], applied["metadata"]["generation"])
     return Done()
+
+
+async def _until_seen(scene: Scene, deployment: str, generation: int) -> None:
+    """Wait for a change of a deployment, so that a wait that follows does not look at what was before."""
+
+    def is_seen() -> bool:
+        found = scene.deployments.get(deployment)
+        return found is not None and found["metadata"]["generation"] >= generation
+
+    await scene.until(is_seen, _SEEN_S, lambda: f"deployment {deployment} was not seen with its change")
 
 
 async def apply(kube: Kube, namespace: str, found: Object) -> Object:

@@ -245,6 +245,41 @@ def test_an_image_that_is_not_there(project: Project) -> None:
     assert project.left_in_the_end() == []
 
 
+BROKEN = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: greeter}
+spec:
+  template:
+    spec:
+      containers:
+        - name: server
+          image: app-server:dev
+          env:
+            - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+            - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+          readinessProbe: {tcpSocket: {port: 7001}, periodSeconds: 1}
+"""
+
+
+def test_a_rollout_that_is_stuck(project: Project) -> None:
+    """A wait after a change looks at the change, not at what was before; what the probe met is told."""
+    change = "steps: [{wait: 1s}, {apply: broken.yml}, {wait: {for: rollout, timeout: 5s}}]\n"
+    project.scenario("night", LONG[: LONG.index("steps:")] + change + LONG[LONG.index("expect:") :])
+    (project.path / "broken.yml").write_text(BROKEN, encoding="utf-8")
+
+    code, output = project.run()
+
+    assert code == 1
+    assert (
+        "night.yaml:5: step 3: wait until rollout: deployment greeter is not complete: 2 wanted, 3 pods, 1 upd"
+        in output
+    )
+    assert "server runs but its readiness probe has not passed" in output
+    assert "Unhealthy: Readiness probe failed: dial tcp" in output
+    assert ":7001: connect: connection refused" in output
+
+
 def test_a_run_that_is_repeated(project: Project) -> None:
     """Both runs are in the report, and at the end stands how much they differ."""
     project.scenario("night", LONG.replace("10m", "500ms"))

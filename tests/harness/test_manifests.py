@@ -26,6 +26,11 @@ kind: Deployment
 metadata: {name: greeter}
 spec: {replicas: 3}
 """
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: greeter-clusterip}
+"""
 SCENARIO = """\
 manifests: .
 target: {replicas: 7}
@@ -39,8 +44,11 @@ expect: []
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A kustomization with a file and a folder, which has one of its own."""
-    (tmp_path / "kustomization.yaml").write_text("resources: [server.yaml, clients]\n", encoding="utf-8")
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [server.yaml, clients, service.yaml]\n", encoding="utf-8"
+    )
     (tmp_path / "server.yaml").write_text(SERVER, encoding="utf-8")
+    (tmp_path / "service.yaml").write_text(SERVICE, encoding="utf-8")
     (tmp_path / "clients").mkdir()
     (tmp_path / "clients" / "kustomization.yml").write_text("resources: [pool.yaml]\n", encoding="utf-8")
     (tmp_path / "clients" / "pool.yaml").write_text(CLIENT + "---\n", encoding="utf-8")
@@ -49,7 +57,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_resources_of_resources(folder: Path) -> None:
     """Files and folders are read in their order; empty documents are none."""
-    assert [found["metadata"]["name"] for found in load(folder)] == ["greeter", "client-pool"]
+    names = [found["metadata"]["name"] for found in load(folder)]
+    assert names == ["greeter", "client-pool", "greeter-clusterip"]
 
 
 def test_the_manifests_of_this_project() -> None:
@@ -68,7 +77,7 @@ def test_the_load_of_a_scenario(folder: Path) -> None:
     """
     plan = prepare(parse(SCENARIO, folder / "night.yaml"))
 
-    (server,), (client,) = plan.others, plan.clients
+    (server, _), (client,) = plan.others, plan.clients
     assert server["spec"]["replicas"] == 7
     assert client["spec"]["replicas"] == 4
     assert {
@@ -144,6 +153,31 @@ def test_a_variant_that_no_client_measures(folder: Path) -> None:
     assert str(refused.value) == (
         f"{folder}/night.yaml: no client measures the variant pol\n  clients in {folder}: pool\n"
         "  a client is a Deployment with the labels app: client and kube-grpc.dev/variant: pol"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "named"),
+    [("deployment: greter", "Deployment", "greter"), ("service: web", "Service", "web")],
+)
+def test_a_target_that_is_not_there(folder: Path, target: str, kind: str, named: str) -> None:
+    """Nothing would be seen of it, and what is not seen is not missed: it is refused, with those that there are."""
+    with pytest.raises(ManifestError) as refused:
+        prepare(parse(SCENARIO.replace("replicas: 7", target), folder / "night.yaml"))
+
+    lines = str(refused.value).splitlines()
+    assert lines[0] == f"{folder}/night.yaml: the target {kind} {named} is not in the manifests"
+    assert lines[1].startswith(f"  known {kind}s in {folder}: ")
+    assert lines[-1] == "  a scenario names its own with `target: {deployment: …, service: …}`"
+
+
+def test_a_file_of_a_step_that_is_not_there(folder: Path) -> None:
+    """It is said with the step's line, before there is a cluster."""
+    with pytest.raises(ManifestError) as refused:
+        prepare(parse(SCENARIO.replace("wait: 1s", "apply: more.yml"), folder / "night.yaml"))
+
+    assert str(refused.value) == (
+        f"{folder}/night.yaml:5: step 1: apply more.yml: {folder}/more.yml: can not be read: No such file or directory"
     )
 
 

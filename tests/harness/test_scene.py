@@ -31,6 +31,15 @@ def pod(
     return {"metadata": metadata, "status": {"phase": "Running", "conditions": conditions, **status}}
 
 
+def test_a_pod_that_starts_again_and_again() -> None:
+    """How it ended the last time is said."""
+    waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
+    status = {"name": "server", "state": {"waiting": waiting}, "lastState": {"terminated": {"exitCode": 3}}}
+    assert trouble([pod("a", is_ready=False, containerStatuses=[status])]) == [
+        "pod a: Running: server waiting: CrashLoopBackOff, ended with exit code 3 (back-off 10s)"
+    ]
+
+
 def deployment(wanted: int, available: int, *, generation: int = 1, observed: int = 1) -> dict[str, Any]:
     """The deployment `greeter`."""
     return {
