@@ -92,9 +92,14 @@ class Channels:
         await self._socket.close()
 
 
+def changes_protocol(request: web.BaseRequest) -> bool:
+    """Whether a request asks for its connection to be upgraded."""
+    return "upgrade" in ",".join(request.headers.getall("Connection", ())).lower()
+
+
 def require_upgrade(request: web.BaseRequest) -> None:
     """BadRequest with the real text if a request does not ask for its connection to be upgraded."""
-    if "upgrade" not in ",".join(request.headers.getall("Connection", ())).lower():
+    if not changes_protocol(request):
         raise BadRequest("Upgrade request required")
 
 

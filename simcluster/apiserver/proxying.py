@@ -1,10 +1,10 @@
 """Requests that the API server hands on to pods, Services and nodes: pods/proxy, services/proxy, nodes/proxy.
 
 The rules it keeps: bodies are handed on as they come, in both directions; credentials go no further than here; an
-answer's redirects and links lead through the proxy again; whoever can not be reached is told of by 503.
+answer's redirects and links lead through the proxy again; whoever can not be reached is told of by 503. What changes
+the protocol of a connection is handed on by `proxy_upgrades`.
 
 A node has no server of its own here: what its kubelet would say of itself and its pods is said here, as far as it goes.
-Connections that change their protocol (WebSocket) are not handed on.
 
 Sources: k8s.io/apimachinery pkg/util/proxy (upgradeaware.go, transport.go); kubernetes
 pkg/registry/core/*/rest/subresources.go.
@@ -17,7 +17,7 @@ import contextlib
 import os
 import posixpath
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import aiohttp
@@ -26,10 +26,11 @@ import yarl
 from aiohttp import web
 from multidict import CIMultiDict
 
-from simcluster.apiserver import proxy_places, rewriting
+from simcluster.apiserver import proxy_places, proxy_upgrades, rewriting
 from simcluster.apiserver.calls import Call, Kubelet
+from simcluster.apiserver.channels import changes_protocol
 from simcluster.apiserver.proxy_places import Place, unavailable
-from simcluster.errors import MethodNotAllowed, PlainError
+from simcluster.errors import MethodNotAllowed, PlainError, StatusError
 from simcluster.registry import Object, Registry
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -38,6 +39,7 @@ _HOPS = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade", "expect", "authorization",
 }  # fmt: skip
+_CREDENTIALS = {"authorization", "transfer-encoding", "expect"}  # and what is said of the body again
 _DIAL_S = 30.0  # k8s.io/apiserver: the dialer's time-out
 _SNIFFED = 512
 _LARGEST_PAGE = 8 * 1024 * 1024
@@ -52,12 +54,17 @@ async def serve(
     request, target = call.request, call.target
     if request.method not in _METHODS:
         raise MethodNotAllowed
-    if not target.rest and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
+    changes = changes_protocol(request)
+    is_bare = not target.rest and not request.path.endswith("/")
+    if is_bare and not changes and request.method in ("GET", "HEAD"):
         query = request.rel_url.raw_query_string
         where = f"{_quote(request.path)}/{'?' if query else ''}{query}"
         return web.Response(status=301, headers={"Location": where})
     if target.plural == "nodes":
-        return await _answer_for_node(call, registry, kubelet)
+        answer = await _answer_for_node(call, registry, kubelet)
+        if changes:
+            proxy_upgrades.require_consent(answer.status)
+        return answer
     if target.plural == "pods":
         place = proxy_places.find_pod(registry, target.namespace, target.name)
     else:
@@ -86,46 +93,55 @@ def _find_before(call: Call) -> str:
 
 async def _hand_on(call: Call, place: Place) -> web.StreamResponse:
     request, path = call.request, _find_path(call)
+    changes = changes_protocol(request)
+    told = proxy_upgrades.refuse_dial if changes else _refuse
     port = f":{place.port}" if place.port else ""
     host = f"[{place.host}]" if ":" in place.host else place.host
     at = f"{place.host}:{place.port if place.port else {'http': 80, 'https': 443}[place.scheme]}"
     if port and not (place.port.isdecimal() and int(place.port) <= 65535):
-        raise unavailable(
-            f"{_UNREACHED}dial tcp: address {place.port}: invalid port"
+        raise told(
+            f"dial tcp: address {place.port}: invalid port"
             if place.port.isdecimal()
-            else f"{_UNREACHED}dial tcp: lookup tcp/{place.port}: unknown port"
+            else f"dial tcp: lookup tcp/{place.port}: unknown port"
         )
-    query = request.rel_url.raw_query_string
+    query = "" if changes else request.rel_url.raw_query_string
     url = yarl.URL(f"{place.scheme}://{host}{port}{_quote(path)}{'?' if query else ''}{query}", encoded=True)
     connector = aiohttp.TCPConnector(limit=0, ssl=False)  # unverified, as a real API server does
     time = aiohttp.ClientTimeout(total=None, sock_connect=_DIAL_S)
     async with aiohttp.ClientSession(connector=connector, timeout=time, auto_decompress=False) as session:
-        with _told(at):
+        with _told(at, told):
             answer = await session.request(
                 request.method,
                 url,
-                headers=_find_headers(call),
+                headers=_find_headers(call, changes=changes),
                 data=request.content if request.body_exists else None,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             )
         async with answer:
+            if changes:
+                return await proxy_upgrades.hand_back(request, answer)
             return await _hand_back(call, answer)
 
 
-def _find_headers(call: Call) -> CIMultiDict[str]:
-    """What of a request's headers goes on, and what is added."""
-    request = call.request
+def _refuse(why: str) -> StatusError:
+    return unavailable(_UNREACHED + why)
+
+
+def _find_headers(call: Call, *, changes: bool) -> CIMultiDict[str]:
+    """What of a request's headers goes on, and what is added; with `changes`, those of the connection go on, too."""
+    request, stay = call.request, _CREDENTIALS if changes else _HOPS
     headers = CIMultiDict(
         (key, value)
         for key, value in request.headers.items()
-        if key.lower() not in _HOPS and not key.lower().startswith(("impersonate-", "sec-websocket-"))
+        if key.lower() not in stay and not key.lower().startswith("impersonate-")
     )
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     known = request.headers.get("X-Forwarded-For")
     came = [each for each in (known, peer[0] if peer else None) if each]
     headers["X-Forwarded-For"] = ", ".join(came)
-    headers["X-Forwarded-Uri"] = _quote(_find_before(call) + _find_path(call))
+    if not changes:
+        headers["X-Forwarded-Uri"] = _quote(_find_before(call) + _find_path(call))
     return headers
 
 
@@ -168,24 +184,24 @@ def _sniff(begin: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _told(at: str) -> Iterator[None]:
-    """Tell why somebody is not reached, as Go's client tells it."""
+def _told(at: str, refuse: Callable[[str], StatusError]) -> Iterator[None]:
+    """Tell why somebody is not reached, as Go's client tells it, by `refuse`."""
     try:
         yield
     except aiohttp.ClientConnectorSSLError as error:
         why = "tls: first record does not look like a TLS handshake"
         wrong = getattr(error.os_error, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
-        raise unavailable(_UNREACHED + (why if wrong else f"tls: {error.os_error}")) from error
+        raise refuse(why if wrong else f"tls: {error.os_error}") from error
     except aiohttp.ClientConnectorError as error:
         number = error.os_error.errno
         text = os.strerror(number).lower() if number else str(error.os_error)
-        raise unavailable(f"{_UNREACHED}dial tcp {at}: connect: {text}") from error
+        raise refuse(f"dial tcp {at}: connect: {text}") from error
     except aiohttp.ServerTimeoutError as error:
-        raise unavailable(f"{_UNREACHED}dial tcp {at}: i/o timeout") from error
+        raise refuse(f"dial tcp {at}: i/o timeout") from error
     except aiohttp.ServerDisconnectedError as error:
-        raise unavailable(f"{_UNREACHED}EOF") from error
+        raise refuse("EOF") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise unavailable(f"{_UNREACHED}{error}") from error
+        raise refuse(str(error)) from error
 
 
 # --- Nodes

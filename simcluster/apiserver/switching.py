@@ -17,19 +17,11 @@ _BLOCK = 64 * 1024
 class Switched(web.StreamResponse):
     """A connection after its switch. To the HTTP server it is the answer to the request, with nothing left to write."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, head: bytes) -> None:
         super().__init__(status=101)
         self.force_close()
-        transport, former = request.transport, request.protocol
-        if transport is None:
-            raise ConnectionResetError("the client went before its connection was switched")
-        loop = asyncio.get_running_loop()
-        self.reader = asyncio.StreamReader(_BLOCK, loop)
-        successor = _Successor(self.reader, former, loop)
-        former.set_parser(_Rest(self.reader))  # type: ignore[arg-type] # it asks for these two methods alone
-        transport.set_protocol(successor)
-        successor.connection_made(transport)
-        self.writer = asyncio.StreamWriter(transport, successor, self.reader, loop)
+        self.reader, self.writer = take_over(request.transport, request.protocol)
+        self.writer.write(head)
 
     @property
     def prepared(self) -> bool:
@@ -37,10 +29,28 @@ class Switched(web.StreamResponse):
         return True
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing: the head was written by who switched."""
+        """Nothing: the head was written at the switch."""
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing: the connection is closed."""
+
+
+def take_over(
+    transport: asyncio.Transport | None, former: Any, *payload: None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return what reads and writes a connection from now on; ConnectionResetError if it is gone.
+
+    `former` is the protocol of an aiohttp server, or of a client, which takes a `payload`.
+    """
+    if transport is None:
+        raise ConnectionResetError("the connection ended before it was switched")
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(_BLOCK, loop)
+    successor = _Successor(reader, former, loop)
+    former.set_parser(_Rest(reader), *payload)
+    transport.set_protocol(successor)
+    successor.connection_made(transport)
+    return reader, asyncio.StreamWriter(transport, successor, reader, loop)
 
 
 class _Successor(asyncio.StreamReaderProtocol):
@@ -71,11 +81,8 @@ class _Rest:
         self._reader.feed_eof()
 
 
-def switch(request: web.BaseRequest, protocol: str, **headers: Any) -> Switched:
+def switch(request: web.BaseRequest, protocol: str, **headers: str) -> Switched:
     """Take a connection over and tell the client so; in `headers` an underscore stands for a hyphen."""
-    switched = Switched(request)
-    said = {"Connection": "Upgrade", "Upgrade": protocol}
-    said |= {key.replace("_", "-"): value for key, value in headers.items()}
-    lines = "".join(f"{key}: {value}\r\n" for key, value in said.items())
-    switched.writer.write(f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode())
-    return switched
+    said = {"Connection": "Upgrade", "Upgrade": protocol} | headers
+    lines = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in said.items())
+    return Switched(request, f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode())

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from rig.objects import container, nowhere, pod, service
+from rig.upgraded import Upgraded
 
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 SERVER = r"""
@@ -23,6 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == "/page": return self.say(200, PAGE, **{"Content-Type": "text/html"})
         if path == "/cut": self.close_connection = True; return self.connection.close()
         if path == "/slow": return self.dribble()
+        if path.startswith("/switch"): return self.switch(path)
         body = self.read()
         said = {"method": self.command, "path": self.path, "headers": dict(self.headers.items()), "body": body}
         self.say(200, json.dumps(said).encode(), **{"Content-Type": "application/json"})
@@ -49,13 +51,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"5\r\nfirst\r\n")
         gone.wait(30)
         self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
+    def switch(self, path):
+        # What was asked is said after the switch; then what comes is said aloud.
+        said = {"method": self.command, "path": self.path, "headers": dict(self.headers.items()), "body": self.read()}
+        head = "HTTP/1.1 101 Changed\r\nConnection: Upgrade\r\nUpgrade: loud\r\nX-Back: yes\r\n\r\n"
+        self.wfile.write(head.encode() + json.dumps(said).encode() + b"\n")
+        self.close_connection = True
+        if path == "/switch/bye": return
+        while piece := self.rfile.read1(65536): self.wfile.write(piece.upper())
+        over[path].set()
     def do_GET(self):
+        if self.path.startswith("/over"): return self.say(200, str(over[self.path[5:]].wait(30)).encode())
         if self.path == "/go": gone.set()
         self.answer()
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer
     def log_message(self, *arguments): pass
 import threading
-gone = threading.Event()
+import collections
+gone, over = threading.Event(), collections.defaultdict(threading.Event)
 http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Handler).serve_forever()
 """
 
@@ -294,6 +307,118 @@ def test_who_may(pod_room, web):
         403,
         f'services "one" {refused} get resource "services/proxy" in API group "" in the namespace "{pod_room.name}"',
     )
+
+
+CHANGE = (("Connection", "Upgrade"), ("Upgrade", "loud"))
+
+
+def change(room, where, path, method="GET", headers=(), body=b""):
+    """A request for a change of protocol, and what follows it."""
+    resource, name = where.split("/")
+    return Upgraded(room.api, method, room.path(resource, name, "proxy") + path, [*CHANGE, *headers], body)
+
+
+def hear(session):
+    """What the pod says first: what it was asked."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += session.read(1)
+    return json.loads(line)
+
+
+@pytest.mark.parametrize("where", ["pods/web:8080", "services/one", "services/web:http"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_change_of_protocol(pod_room, web, where, method):
+    """The pod is asked, but without the query; its consent comes back as it is, and then both talk."""
+    body = b"abc" if method == "POST" else b""
+    given = [("X-Mine", "1"), ("X-Forwarded-For", "1.2.3.4")]
+    given += [] if method == "GET" else [("Content-Length", str(len(body)))]
+    session = change(pod_room, where, "/switch/a?x=1", method, given, body)
+    assert (session.status, session.headers.items()) == (
+        101, [("Connection", "Upgrade"), ("Upgrade", "loud"), ("X-Back", "yes")],
+    )  # fmt: skip
+    said = hear(session)
+    headers = said.pop("headers")
+    assert said == {"method": method, "path": "/switch/a", "body": body.decode()}
+    assert (headers["Upgrade"], headers["X-Mine"], "X-Forwarded-Uri" in headers) == ("loud", "1", False)
+    assert headers["X-Forwarded-For"].startswith("1.2.3.4, ")
+    session.socket.sendall(b"hello")
+    assert session.read(5) == b"HELLO"
+
+
+def test_a_websocket(pod_room, web):
+    """Its headers reach the pod, and credentials do not."""
+    given = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+    given += [("Sec-WebSocket-Protocol", "a, b"), ("Origin", "http://x")]
+    asked = [("Connection", "Upgrade"), ("Upgrade", "websocket"), *given]
+    path = pod_room.path("pods", "web:8080", "proxy/switch")
+    secret = [] if pod_room.api.headers else [("Authorization", "Bearer x")]
+    headers = hear(Upgraded(pod_room.api, "GET", path, asked + secret))["headers"]
+    found = {key.lower(): value for key, value in headers.items()}
+    assert {key: found.get(key.lower()) for key, _ in asked} == dict(asked)
+    assert "authorization" not in found
+
+
+def test_large_talk(pod_room, web):
+    """A megabyte there and back."""
+    session = change(pod_room, "pods/web:8080", "/switch")
+    hear(session)
+    sending = threading.Thread(target=session.socket.sendall, args=(b"x" * 1_000_000,))
+    sending.start()
+    assert session.read(1_000_000) == b"X" * 1_000_000
+    sending.join()
+
+
+def test_a_pod_that_ends_the_talk(pod_room, web):
+    """The client's connection ends with the pod's."""
+    session = change(pod_room, "pods/web:8080", "/switch/bye")
+    assert (hear(session)["path"], session.is_over()) == ("/switch/bye", True)
+
+
+def test_a_client_that_ends_the_talk(pod_room, web):
+    """The pod's connection ends with the client's."""
+    session = change(pod_room, "pods/web:8080", "/switch/mine")
+    hear(session)
+    session.socket.close()
+    assert ask(pod_room, "pods/web:8080", "/over/switch/mine").text == "True"
+
+
+def test_a_refusal_of_a_change(pod_room, web):
+    """The pod's own comes back as it is, and the connection ends."""
+    session = change(pod_room, "pods/web:8080", "/fail")
+    answer = session.answer
+    assert (answer.status, answer.headers["Content-Type"], answer.body) == (500, "text/x-mine", b"oops")
+    assert session.socket.recv(1) == b""
+
+
+UNCHANGED = [
+    ("pods/web:8080", "/x", 500, "invalid upgrade response: status code 200"),
+    ("pods/web:8080", "", 500, "invalid upgrade response: status code 200"),
+    ("pods/web:8080", "/redirect", 500, "invalid upgrade response: status code 302"),
+    ("pods/web:8080", "/cut", 500, "unexpected EOF"),
+    ("pods/web:9999", "/x", 500, "error dialing backend: dial tcp IP:9999: connect: connection refused"),
+    ("pods/web:99999", "/x", 500, "error dialing backend: dial tcp: address 99999: invalid port"),
+    ("pods/https:web:8080", "/x", 500, "error dialing backend: tls: first record does not look like a TLS handshake"),
+    ("pods/nobody", "/x", 404, 'pods "nobody" not found'),
+    ("services/empty", "/x", 503, 'no endpoints available for service "empty"'),
+    ("pods/pending:80", "/x", 400, "address not allowed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "path", "code", "text"), UNCHANGED, ids=[f"{each[0]}{each[1]}" for each in UNCHANGED]
+)
+def test_no_change_of_protocol(pod_room, web, where, path, code, text):
+    """Why, in the server's words: an answer that is neither consent nor refusal, or none."""
+    address = pod_room.get("pods", "web").ok["status"]["podIP"]
+    assert message(change(pod_room, where, path).answer) == (code, text.replace("IP", address))
+
+
+def test_a_node_changes_no_protocol(pod_room, web):
+    """What it answers is no consent."""
+    node = pod_room.get("pods", web).ok["spec"]["nodeName"]
+    session = Upgraded(pod_room.api, "GET", f"/api/v1/nodes/{node}/proxy/healthz", CHANGE)
+    assert message(session.answer) == (500, "invalid upgrade response: status code 200")
 
 
 def runs(room, path):

@@ -1,15 +1,21 @@
-"""Proxies to pods against a whole cluster, on both networks: kubectl, HTTPS, large bodies, and clients that go."""
+"""Proxies to pods against a whole cluster, on both networks: kubectl, HTTPS, WebSocket, large bodies, and clients
+that go.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import json
+import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import kubernetes.client
 import kubernetes.config
 import pytest
@@ -26,12 +32,12 @@ PODS = "/api/v1/namespaces/default/pods"
 _MEBIBYTE = 1 << 20
 
 
-def make_pod(name: str, folder: Path | None = None) -> dict[str, Any]:
+def make_pod(name: str, folder: Path | None = None, image: str = "echo:1") -> dict[str, Any]:
     """A pod that echoes; with a folder, over TLS with the certificate that lies there."""
     address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     secret = [] if folder is None else [{"name": "TLS", "value": str(folder)}]
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-    one = {"name": "c", "image": "echo:1", "env": [address, *secret], "readinessProbe": probe}
+    one = {"name": "c", "image": image, "env": [address, *secret], "readinessProbe": probe}
     spec = {"containers": [one], "terminationGracePeriodSeconds": 0}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
@@ -42,7 +48,7 @@ class Api:
     def __init__(self, cluster: simcluster.Cluster) -> None:
         configuration = kubernetes.client.Configuration()
         kubernetes.config.load_kube_config(str(cluster.kubeconfig), client_configuration=configuration)
-        self.cluster, self.url = cluster, configuration.host
+        self.cluster, self.url, self.configuration = cluster, configuration.host, configuration
         self.pool = urllib3.PoolManager(
             retries=False,
             timeout=60,
@@ -57,23 +63,30 @@ class Api:
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A cluster with a pod that echoes over HTTP, and one over HTTPS."""
+    """A cluster with a pod that echoes over HTTP, one over HTTPS, and one with WebSockets over both."""
     folder = tmp_path_factory.mktemp("tls")
     now = datetime.datetime.now(datetime.UTC)
     pair = Authority(now).issue_server(("nobody",), (), now)
     (folder / "certificate").write_bytes(pair.certificate)
     (folder / "key").write_bytes(pair.key)
-    images = {"echo:1": [sys.executable, str(SERVER)]}
+    talker = SERVER.with_name("talking_pod.py")
+    images = {"echo:1": [sys.executable, str(SERVER)], "talk:1": [sys.executable, str(talker)]}
     with simcluster.Cluster(images, network=request.param, seed=1) as cluster:
         found = Api(cluster)
-        for pod in (make_pod("plain"), make_pod("secure", folder)):
+        pods = (make_pod("plain"), make_pod("secure", folder), make_pod("talking", folder, "talk:1"))
+        for pod in pods:
             made = found.pool.request("POST", found.url + PODS, json=pod)
             assert made.status == 201, made.data
-        deadline = time.monotonic() + 60
-        while not all(is_ready(found, each) for each in ("plain", "secure")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        for pod in pods:
+            wait_until_ready(found, pod["metadata"]["name"])
         yield found
+
+
+def wait_until_ready(api: Api, name: str) -> None:
+    deadline = time.monotonic() + 60
+    while not is_ready(api, name):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def is_ready(api: Api, name: str) -> bool:
@@ -146,9 +159,95 @@ def test_kubectl_reads_what_a_pod_says(api: Api, program: str) -> None:
     assert kubectl("create", "--raw", f"{PODS}/plain:8080/proxy/echo", "-f", "-", given="hello") == "hello"
 
 
-def test_a_protocol_is_not_changed(api: Api) -> None:
-    """A request for another protocol is handed on as one for none."""
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x", "X-Mine": "1"}
-    said = api.send("GET", "plain:8080/proxy/x", headers=headers).json()["headers"]
+@contextlib.asynccontextmanager
+async def talking(api: Api, where: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket to a pod, through the proxy."""
+    tls = ssl.create_default_context(cafile=api.configuration.ssl_ca_cert)
+    tls.load_cert_chain(api.configuration.cert_file, api.configuration.key_file)
+    async with (
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(60),
+        session.ws_connect(
+            f"{api.url}{PODS}/{where}", ssl=tls, protocols=("x", "loud"), max_msg_size=0
+        ) as socket,
+    ):
+        yield socket
 
-    assert (said.get("X-Mine"), "Upgrade" in said) == ("1", False)
+
+def transport_of(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:
+    """The connection below a WebSocket."""
+    connection = socket._response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    return connection.transport
+
+
+@pytest.mark.parametrize("where", ["talking:8080", "https:talking:8443"])
+def test_a_websocket_reaches_a_pod(api: Api, where: str) -> None:
+    """Protocol, text, large messages, pings and the code of its end, on HTTP and HTTPS."""
+
+    async def talk() -> None:
+        async with talking(api, f"{where}/proxy/echo") as socket:
+            assert socket.protocol == "loud"
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "HELLO"
+            await socket.ping(b"there?")
+            await socket.send_bytes(bytes(8 * _MEBIBYTE))
+            assert await socket.receive_bytes() == bytes(8 * _MEBIBYTE)
+            await socket.send_str("bye")
+            assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert socket.close_code == 4001
+
+    asyncio.run(talk())
+
+
+def test_a_pod_hears_the_last_words_of_a_client_and_its_end(api: Api) -> None:
+    """What was sent before the connection ended arrives, and then the pod's connection ends, too."""
+
+    async def talk() -> None:
+        async with talking(api, "talking:8080/proxy/last") as socket:
+            connection = socket._response.connection
+            assert connection is not None
+            assert connection.protocol is not None
+            for number in range(300):
+                await socket.send_str(f"{number}".rjust(30_000))
+            transport_of(socket).close()
+            await connection.protocol.closed  # once all is sent
+
+    asyncio.run(talk())
+    deadline = time.monotonic() + 60
+    while (heard := api.send("GET", "talking:8080/proxy/heard").data) != b"299 closed":
+        assert time.monotonic() < deadline, heard
+        time.sleep(0.05)
+
+
+def test_a_client_that_does_not_read_stops_the_pod(api: Api) -> None:
+    """What a pod says without end is held up, not stored."""
+
+    async def talk() -> None:
+        async with talking(api, "talking:8080/proxy/endless") as socket:
+            seen, now = -1, 0
+            while not now or now != seen:
+                await asyncio.sleep(0.5)
+                answer = await asyncio.to_thread(api.send, "GET", "talking:8080/proxy/said")
+                seen, now = now, int(answer.data)
+            assert 0 < now < 100 * _MEBIBYTE
+            transport_of(socket).abort()
+
+    asyncio.run(talk())
+
+
+def test_a_pod_that_is_killed_ends_the_talk(api: Api) -> None:
+    """The client's connection ends with the pod."""
+    made = api.pool.request("POST", api.url + PODS, json=make_pod("doomed", image="talk:1"))
+    assert made.status == 201, made.data
+    wait_until_ready(api, "doomed")
+
+    async def talk() -> None:
+        async with talking(api, "doomed:8080/proxy/echo") as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "HELLO"
+            assert (await asyncio.to_thread(api.send, "DELETE", "doomed")).status == 200
+            assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    asyncio.run(talk())
