@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _judge(folder: Path, files: Sequence[Path]) -> int:
     edited = {path.stem: load(path) for path in files}
-    histories, refused = Folder(folder).histories(), Folder(folder).refused()
+    refused = Folder(folder).refused()
+    for each in refused:  # first: where there is nothing else, there is no history
+        sys.stderr.write(f"{each.name}: was not begun in that run, so nothing of it can be judged\n")
+        sys.stderr.write(textwrap.indent(f"{each.reason}\n", "  "))
+    histories = Folder(folder).histories()
     names = [history.scenario for history in histories]
     for path in files:
         if path.stem not in names:
@@ -71,9 +75,6 @@ def _judge(folder: Path, files: Sequence[Path]) -> int:
     if len(results) > 1:
         sys.stdout.write(comparison_table(results, width=width, is_coloured=is_coloured) + "\n")
         sys.stdout.write(spread_table(results, width=width, is_coloured=is_coloured) + "\n")
-    for each in refused:
-        sys.stderr.write(f"{each.name}: was not begun in that run, so nothing of it can be judged\n")
-        sys.stderr.write(textwrap.indent(f"{each.reason}\n", "  "))
     is_passed = all(result.verdict == PASS for result in results)
     return 1 if not is_passed else 2 if refused else 0
 

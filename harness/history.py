@@ -154,6 +154,13 @@ _KINDS: dict[str, type[Any]] = {
     "note": Note,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_INSTANT = (int, float, type(None))
+_HEADER_TYPES: dict[str, tuple[type[Any], ...]] = {
+    **dict.fromkeys(("scenario", "path", "text", "backend", "kubernetes"), (str,)),
+    **dict.fromkeys(("began_at", "ended_at"), _INSTANT),
+    "failure": (str, type(None)),
+    "variants": (list, type(None)),
+}
 _HEADER = tuple(entry.name for entry in fields(History) if entry.name != "records")
 
 
@@ -175,7 +182,7 @@ def from_lines(lines: Iterable[str]) -> list[History]:
     for number, line in numbered:
         try:
             document = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if number == numbered[-1][0] and found:
                 found[-1][1].append(Note(_last_at(found[-1][1]), f"line {number} of the history was cut off"))
                 break
@@ -192,12 +199,20 @@ def _take(document: Any, number: int, found: list[tuple[dict[str, Any], list[Rec
             raise HistoryError(
                 f"line {number}: schema {document.get('schema')!r} is not known; this harness reads schema 1"
             )
+        wrong = [name for name, kinds in _HEADER_TYPES.items() if not isinstance(document.get(name), kinds)]
+        if wrong:
+            raise HistoryError(
+                f"line {number}: the header's {', '.join(wrong)} can not be what a run has written"
+            )
         found.append((document, []))
         return
     if not found:
         raise HistoryError(f"line {number}: a record before any header; is this a whole history.jsonl?")
     try:
-        found[-1][1].append(_from_document(document))
+        record = _from_document(document)
+        if not isinstance(record.at, int | float):
+            raise TypeError(f"at is {record.at!r}")  # noqa: TRY301  # as for every other field
+        found[-1][1].append(record)
     except (KeyError, TypeError, SampleError) as error:
         raise HistoryError(
             f"line {number}: a {document['kind']} record that can not be read: {error}"
@@ -206,7 +221,7 @@ def _take(document: Any, number: int, found: list[tuple[dict[str, Any], list[Rec
 
 def _build(header: dict[str, Any], records: list[Record]) -> History:
     values = {name: header.get(name) for name in _HEADER}
-    values["variants"] = tuple(header.get("variants", ()))
+    values["variants"] = tuple(header.get("variants") or ())
     return History(records=tuple(records), **values)  # type: ignore[arg-type]  # checked by the header's schema number
 
 

@@ -25,6 +25,7 @@ __all__ = ["Cluster", "FaultRefused", "StartError"]
 _START_S = 30.0
 _STOP_S = 10.0
 _SHOWN_LINES = 20
+_EXAMPLE = "\n  for example  images={'greeter:dev': 'python -m demo_server.server'}"
 
 
 class StartError(Exception):
@@ -52,7 +53,7 @@ class Cluster:
         slice_size: int | None = None,
         seed: int | None = None,
     ) -> None:
-        self._images = dict(images) if images is not None else {}
+        self._images = _as_bindings({} if images is None else images)
         self._options = _as_options(
             kubernetes_version=kubernetes_version,
             profile=profile,
@@ -111,7 +112,7 @@ class Cluster:
         ready, ready_end = os.pipe()
         command = [sys.executable, "-m", "simcluster", "up", *self._options]
         for name, argv in self._images.items():
-            command += ["--image", f"{name}={argv if isinstance(argv, str) else shlex.join(argv)}"]
+            command += ["--image", f"{name}={argv}"]
         command += ["--ready-fd", str(ready_end), "--parent", str(os.getpid()), "--remedy", self.remedy]
         # A file, not a pipe: nobody reads it while the cluster runs.
         with tempfile.TemporaryFile() as errors, open(ready, "rb") as pipe:  # noqa: PTH123 -- a descriptor has no path
@@ -154,6 +155,25 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _as_bindings(images: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """Name → command as a shell would read it; TypeError says what it may be."""
+    if not isinstance(images, Mapping):
+        raise TypeError(f"images: {images!r} is not a mapping of names to commands{_EXAMPLE}")
+    found = {}
+    for name, command in images.items():
+        parts = [command] if isinstance(command, str) else command
+        if (
+            not isinstance(parts, Sequence)
+            or not all(isinstance(part, str) for part in parts)
+            or not any(parts)
+        ):
+            raise TypeError(
+                f"images: {name!r}: {command!r} is neither a command nor a list of its words{_EXAMPLE}"
+            )
+        found[name] = command if isinstance(command, str) else shlex.join(parts)
+    return found
 
 
 def _as_options(**given: object) -> list[str]:

@@ -60,6 +60,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose own mark changes nothing, because it uses another fixture, or none."""
+    if any(mark.name == MARK for mark in item.own_markers) and "simcluster" not in getattr(
+        item, "fixturenames", ()
+    ):
+        pytest.fail(
+            f"{item.nodeid}: the mark {MARK} goes with the fixture simcluster\n"
+            "  the options of simcluster_session are those of the fixture simcluster_options",
+            pytrace=False,
+        )
+
+
 @pytest.fixture(scope="session")
 def simcluster_options() -> dict[str, Any]:
     """Options of `simcluster.Cluster` for all clusters of a run; override it in a conftest.py."""
@@ -98,11 +110,12 @@ def _run(request: pytest.FixtureRequest, options: dict[str, Any], remedy: str) -
             f"  known options: {', '.join(sorted(known))}",
             pytrace=False,
         )
-    cluster, refusal = Cluster(**options), ""
-    cluster.remedy = remedy
+    refusal = ""
     try:
+        cluster = Cluster(**options)
+        cluster.remedy = remedy
         cluster.start()
-    except StartError as error:
+    except (StartError, TypeError) as error:
         refusal = str(error)
     if refusal:  # not in the handler: pytest would show both
         pytest.fail(refusal, pytrace=False)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.analysis import Analysis, analyse
-from harness.checks import FAIL, Verdict, judge, worst
+from harness.checks import FAIL, UNKNOWN, Verdict, judge, worst
+from harness.errors import ScenarioError, located, suggest
 from harness.history import History, Note
 from harness.scenario import Scenario, parse
 
@@ -25,8 +26,10 @@ class Judged:
 
     @property
     def verdict(self) -> str:
-        """The worst of all verdicts; fail where the run itself failed."""
-        return FAIL if self.history.failure is not None else worst(self.verdicts)
+        """The worst of all verdicts; fail where the run itself failed, unknown where there is nothing to judge."""
+        if self.history.failure is not None:
+            return FAIL
+        return UNKNOWN if self.analysis is None else worst(self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -35,9 +38,24 @@ class Judged:
 
 
 def judge_history(history: History, scenario: Scenario | None = None) -> Judged:
-    """Judge a history by the scenario that it carries, or by another (an edited one). Raises ScenarioError."""
+    """Judge a history by the scenario that it carries, or by another (an edited one).
+
+    Raises ScenarioError, also where they have no variant in common.
+    """
     told = parse(history.text, history.path) if scenario is None else scenario
-    told = told.only(history.variants)
+    told, known = told.only(history.variants), told
+    if not told.variants:
+        hints = suggest(
+            ", ".join(history.variants), [variant.name for variant in known.variants], what="variants"
+        )
+        raise ScenarioError(
+            located(
+                str(known.path),
+                None,
+                f"has none of the variants that ran: {', '.join(history.variants)}",
+                hints,
+            )
+        )
     if history.failure is not None or history.began_at is None or history.ended_at is None:
         return Judged(told, history, None, ())
     analysis = analyse(history, told.target)

@@ -164,9 +164,16 @@ def _load(mapping: Mapping) -> Load:
     return Load(
         rate=default.rate if rate is None else rate.rate_per_s(),
         clients=default.clients if clients is None else clients.whole(minimum=1),
-        deadline_s=default.deadline_s if deadline is None else deadline.duration_s(),
+        deadline_s=default.deadline_s if deadline is None else _deadline_s(deadline),
         warm_up=default.warm_up if warm_up is None else warm_up.whole(minimum=1),
     )
+
+
+def _deadline_s(value: Value) -> float:
+    found = value.duration_s()
+    if found == 0:
+        raise value.refuse("no call is answered in no time", ["for example  deadline: 1s"])
+    return found
 
 
 def _seed(mapping: Mapping, default: str) -> str:

@@ -108,6 +108,15 @@ def test_the_writer_was_killed_in_a_line() -> None:
             "line 1: a record before any header; is this a whole history.jsonl?",
         ),
         (['{"kind":"history","schema":9}'], "line 1: schema 9 is not known; this harness reads schema 1"),
+        (
+            [HEADER.replace('"text":""', '"text":null,"variants":7,"began_at":"x"')],
+            "line 1: the header's text, began_at, variants can not be what a run has written",
+        ),
+        (
+            [HEADER, '{"kind":"note","at":"x","text":""}'],
+            "line 2: a note record that can not be read: at is 'x'",
+        ),
+        (["[" * 100_000, HEADER], "line 1: not JSON"),
         ([HEADER, '{"kind":"note"}'], "line 2: a note record that can not be read: "),
         ([HEADER, '{"kind":"dance"}'], "line 2: a dance record that can not be read: 'dance'"),
     ],

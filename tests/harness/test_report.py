@@ -225,6 +225,27 @@ def test_judge_by_an_edited_file(told: History, tmp_path: Path, capsys: pytest.C
     assert main(["judge", str(tmp_path), "--scenario", str(edited)]) == 0
 
 
+def test_judge_by_a_file_of_other_variants(
+    told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused: nothing would be judged, and that be no failure."""
+    Folder(tmp_path).add(told)
+    edited = tmp_path / "story.yaml"
+    edited.write_text(
+        "variants: [pol]\nsteps: [{wait: 1s}]\nexpect: [{variant: pol, errors: 0}]\n", encoding="utf-8"
+    )
+
+    assert main(["judge", str(tmp_path), "--scenario", str(edited)]) == 2
+    assert capsys.readouterr().err == (
+        f"{edited}: has none of the variants that ran: pool, headless\n  known variants: pol\n"
+    )
+
+
+def test_a_run_of_which_the_end_is_not_known(told: History) -> None:
+    """Without its end nothing is measured, which is no success."""
+    assert judge_history(replace(told, ended_at=None)).verdict == "unknown"
+
+
 def test_judge_by_a_file_of_another_name(
     told: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -352,6 +352,10 @@ def swap(old: str, new: str) -> str:
             SHORT + "load: {rate: 50}\n",
             "s.yaml:8: load: rate: a rate was expected, not 50\n  a rate is calls in a time: 50/s, 30/m",
         ),
+        (
+            SHORT + "load: {deadline: 0s}\n",
+            "s.yaml:8: load: deadline: no call is answered in no time\n  for example  deadline: 1s",
+        ),
         (SHORT + "seed: 1.5\n", "s.yaml:8: seed: a seed is a text or a whole number, not 1.5"),
         (SHORT + "5: x\n", "s.yaml:8: a key must be a text, not 5"),
         (

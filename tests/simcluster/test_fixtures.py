@@ -119,10 +119,35 @@ def test_unnamed(simcluster):
 @pytest.mark.simcluster(profile="slow")
 def test_unknown(simcluster):
     pass
+
+@pytest.mark.simcluster(images="web")
+def test_text(simcluster):
+    pass
+
+@pytest.mark.simcluster(images={"web": ["python", 5]})
+def test_number(simcluster):
+    pass
+
+@pytest.mark.simcluster(profile="faithful")
+def test_other_fixture(simcluster_session):
+    pass
+
+@pytest.mark.simcluster(profile="faithful")
+class TestSeveral:
+    def test_without(self):
+        pass
 """
     )
     result = own_run.runpytest_subprocess()
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=6, passed=1)
+    result.stdout.fnmatch_lines(
+        ["images: 'web' is not a mapping of names to commands", "  for example  images={*"]
+    )
+    result.stdout.fnmatch_lines(
+        ["images: 'web': [[]'python', 5[]] is neither a command nor a list of its words"]
+    )
+    result.stdout.fnmatch_lines(["*test_other_fixture: the mark simcluster goes with the fixture simcluster"])
+    result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.fnmatch_lines(['*unknown profile "slow"', "*known profiles: faithful, fast"])
     # Of a mistake in a mark nobody wants to see how a cluster is started.
     result.stdout.no_fnmatch_line("*subprocess.Popen*")
