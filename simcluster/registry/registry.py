@@ -392,7 +392,7 @@ class Registry:
         found += subresources.find_faults(kind.name, new, old, subresource)
         if found:
             raise Invalid(kind.qualified_kind, new["metadata"].get("name", ""), found)
-        tell(kind.name, new, old, subresource, options)
+        tell(kind.name, new, old, subresource, options, self.catalogue.minor)
         rules_of(kind.name).permit(new, old, subresource, self)
 
     def _key(self, resource: str, namespace: str | None, name: str) -> Key:

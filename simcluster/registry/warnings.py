@@ -36,6 +36,9 @@ _VOLUME_SOURCES = {
     "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
+_EXTERNAL = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+# What only newer versions say, and the first minor that does.
+_NEW = {_EXTERNAL: 36}
 _RECYCLE = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."
 _HINTS, _TOPOLOGY = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
@@ -58,12 +61,13 @@ PODS_STAY = (
 
 
 def tell(
-    resource: str, new: Object, old: Object | None, subresource: str | None, options: WriteOptions
+    resource: str, new: Object, old: Object | None, subresource: str | None, options: WriteOptions, minor: int
 ) -> None:
-    """Tell the writer of an object what is odd about it, if anybody listens."""
+    """Tell the writer of an object, if anybody listens, what that minor of Kubernetes finds odd about it."""
     if options.is_heard:
         for text in find_warnings(resource, new, old, subresource):
-            options.warn(text)
+            if minor >= _NEW.get(text, 0):
+                options.warn(text)
 
 
 def find_warnings(resource: str, new: Object, old: Object | None, subresource: str | None) -> list[str]:
@@ -171,7 +175,7 @@ def _warn_of_service(service: Object, _old: Object | None) -> Iterator[str]:
     for index, each in enumerate(external):
         yield from warn_of_address(each, f"spec.externalIPs[{index}]")
     if external and not is_headless and kind != "ExternalName":
-        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+        yield _EXTERNAL
     yield from warn_of_address(spec.get("loadBalancerIP", ""), "spec.loadBalancerIP")
     for index, each in enumerate(spec.get("loadBalancerSourceRanges", ())):
         yield from warn_of_network(each, f"spec.loadBalancerSourceRanges[{index}]")

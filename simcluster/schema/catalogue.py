@@ -93,6 +93,7 @@ class Catalogue:
 
     def __init__(self, data: Json) -> None:
         self.version: Json = data["version"]
+        self.minor = int(self.version["minor"])
         self.schemas: dict[str, Json] = data["types"]
         self.types = Types(self.schemas)
         # Of protobuf fields: a type's name -> its properties' numbers, by name (see `protos`).

@@ -24,6 +24,7 @@ from simcluster.registry.address_warnings import warn_of_address, warn_of_networ
 from simcluster.registry.key_warnings import warn_of_pair
 from simcluster.registry.path_warnings import find_warnings as warn_of_paths
 from simcluster.registry.pod_warnings import find_warnings as warn_of_pod
+from simcluster.registry.warnings import tell
 
 Object = dict[str, Any]
 TEXTS = st.text(st.characters(codec="ascii", categories=("L", "N", "Zs")), min_size=1, max_size=400)
@@ -126,6 +127,16 @@ def test_who_does_not_listen_pays_nothing(registry: Registry) -> None:
     assert not registry.usual.is_heard
     registry.create("pods", "default", pod("c.d"))
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize(("minor", "number"), [(35, 0), (36, 1)])
+def test_what_a_minor_deprecates(minor: int, number: int) -> None:
+    """What became deprecated later is nothing odd before."""
+    heard: list[str] = []
+    options = WriteOptions(warn=heard.append)
+    obj = {"metadata": {}, "spec": {"type": "ClusterIP", "externalIPs": ["192.0.2.1"]}}
+    tell("services", obj, None, None, options, minor)
+    assert len(heard) == number
 
 
 @pytest.mark.parametrize("resource", sorted(each.name for each in CATALOGUE if each.stored))
