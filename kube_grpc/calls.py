@@ -28,6 +28,7 @@ import grpc
 from kube_grpc.attempts import Attempts
 from kube_grpc.hedges import Hedge
 from kube_grpc.hedging import race
+from kube_grpc.lease import Lease
 from kube_grpc.member import Member
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.pool import Pool
@@ -88,11 +89,12 @@ class Methods:
 class _Caller:
     """What the four kinds share."""
 
-    __slots__ = ("_method", "_pool")
+    __slots__ = ("_lease", "_method", "_pool")
 
-    def __init__(self, pool: Pool, method: Method) -> None:
+    def __init__(self, pool: Pool, method: Method, lease: Lease | None) -> None:
         self._pool = pool
         self._method = method
+        self._lease = lease
 
     def _enter(
         self, timeout: float | None, wait_for_ready: bool | None, metadata: Any
@@ -120,7 +122,7 @@ class _Caller:
             raise
         pool, watched = self._pool, weakref.ref(call)
 
-        def finish() -> None:
+        def finish(_held: Lease | None = self._lease) -> None:
             member.leave()
             # Weakly: the call holds this function, and gRPC cancels a stream when its last reference goes.
             ended = watched()

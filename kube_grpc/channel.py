@@ -23,6 +23,7 @@ from kube_grpc.ejection import Ejection
 from kube_grpc.endpoints import Endpoint
 from kube_grpc.hedges import Hedge
 from kube_grpc.hooks import Hook
+from kube_grpc.lease import Lease, write_lease
 from kube_grpc.member import Member
 from kube_grpc.options import Options
 from kube_grpc.picker import Picker
@@ -145,17 +146,18 @@ class Channel(grpc.Channel):
             context=context,
         )
         session = Session(target, checked)
-        self._join(session, session.close)
+        self._join(session, session.close, write_lease(session.forsake))
 
     @classmethod
     def over(cls, session: Session, on_close: Callable[[], None]) -> Channel:
         """A channel over a session that it shares; closing it calls `on_close`, once."""
         channel = cls.__new__(cls)
-        channel._join(session, on_close)  # noqa: SLF001  # its own class
+        channel._join(session, on_close, None)  # noqa: SLF001  # its own class
         return channel
 
-    def _join(self, session: Session, on_close: Callable[[], None]) -> None:
+    def _join(self, session: Session, on_close: Callable[[], None], lease: Lease | None) -> None:
         self._pool = session.pool
+        self._lease = lease
         self._on_close: Callable[[], None] | None = on_close
         self._lock = threading.Lock()
         self._methods = calls.Methods()
@@ -182,6 +184,7 @@ class Channel(grpc.Channel):
             self._methods.intern(
                 "unary_unary", method, request_serializer, response_deserializer, _registered_method
             ),
+            self._lease,
         )
 
     def unary_stream(
@@ -197,6 +200,7 @@ class Channel(grpc.Channel):
             self._methods.intern(
                 "unary_stream", method, request_serializer, response_deserializer, _registered_method
             ),
+            self._lease,
         )
 
     def stream_unary(
@@ -212,6 +216,7 @@ class Channel(grpc.Channel):
             self._methods.intern(
                 "stream_unary", method, request_serializer, response_deserializer, _registered_method
             ),
+            self._lease,
         )
 
     def stream_stream(
@@ -227,6 +232,7 @@ class Channel(grpc.Channel):
             self._methods.intern(
                 "stream_stream", method, request_serializer, response_deserializer, _registered_method
             ),
+            self._lease,
         )
 
     def subscribe(

@@ -133,15 +133,21 @@ def resolve(known: Known, port: int | str) -> EndpointSet:
     ports, notes = _choose_ports(
         {item.ports for told in (known.slices, known.departed) for item in told.values()}, port
     )
+    found = _unite(_endpoints(known.slices.values(), ports))
+    left = (item for item in _endpoints(known.departed.values(), ports) if item.is_active)
+    for key, endpoint in _unite(left).items():
+        if key not in found:
+            found[key] = replace(endpoint, orphaned=True)
+    return EndpointSet(tuple(found[key] for key in sorted(found)), len(known.slices), notes)
+
+
+def _unite(endpoints: Iterable[Endpoint]) -> dict[Key, Endpoint]:
     found: dict[Key, Endpoint] = {}
-    for endpoint in _endpoints(known.slices.values(), ports):
+    for endpoint in endpoints:
         twin = found.setdefault(endpoint.key, endpoint)
         if twin is not endpoint:
             found[endpoint.key] = _merge(twin, endpoint)
-    for endpoint in _endpoints(known.departed.values(), ports):
-        if endpoint.is_active and endpoint.key not in found:
-            found[endpoint.key] = replace(endpoint, orphaned=True)
-    return EndpointSet(tuple(found[key] for key in sorted(found)), len(known.slices), notes)
+    return found
 
 
 def _choose_ports(kinds: set[Ports], wanted: int | str) -> tuple[dict[Ports, int], tuple[str, ...]]:

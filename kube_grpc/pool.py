@@ -144,6 +144,10 @@ class Pool(Entrance):
         """So many calls of a member failed in a row that it may have to be ejected."""
         self._inbox.put(functools.partial(self._roster.suspect, member))
 
+    def leave_note(self, note: Callable[[], None]) -> None:
+        """Have the pool's own thread do this."""
+        self._inbox.put(note)
+
     def close(self) -> None:
         """Cancel all calls and close all connections, as grpc.Channel.close does. Again is no error."""
         with self._changed:

@@ -1,6 +1,7 @@
 """A running pool: the pool, the discovery that feeds it, the pings, and their threads.
 
-Rule: whoever opened it closes it; `close` ends all threads, and waits for them no longer than `_JOIN_S`.
+Rule: whoever opened it closes it, or drops all that could call (`lease`); `close` ends all threads, and waits for them
+no longer than `_JOIN_S`.
 (Only a request to an API server that does not answer can take longer; that thread ends at the request's
 time-out, after a few seconds.) In the child of a fork it begins anew with the first call, see `forks`.
 """
@@ -67,6 +68,16 @@ class Session:
             self._access.forget_connections()
             self.pool.restart()
             self._begin()
+
+    def forsake(self) -> None:
+        """Nobody can call any more: the pool's own thread ends everything. Takes no lock, see `lease`."""
+        self.pool.leave_note(self._end)
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self.pool.close()
+        self._access.close()
 
     def close(self) -> None:
         """End everything; calls under way are cancelled. Again is no error."""

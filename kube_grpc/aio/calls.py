@@ -21,6 +21,7 @@ from kube_grpc.aio.deferred import Begin, DeferredCall
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.repeatable import RepeatableCall, call_when_over
 from kube_grpc.calls import Method
+from kube_grpc.lease import Lease
 from kube_grpc.member import Member
 
 Arguments = dict[str, Any]
@@ -29,11 +30,12 @@ Arguments = dict[str, Any]
 class _Caller:
     """What the four kinds share."""
 
-    __slots__ = ("_method", "_pool")
+    __slots__ = ("_lease", "_method", "_pool")
 
-    def __init__(self, pool: AioPool, method: Method) -> None:
+    def __init__(self, pool: AioPool, method: Method, lease: Lease | None) -> None:
         self._pool = pool
         self._method = method
+        self._lease = lease  # Calls hold it by the functions that they begin or end with.
 
     def _call(self, request: Any, timeout: float | None, arguments: Arguments) -> Any:
         """Begin a call, now or as soon as there is a member."""

@@ -11,6 +11,8 @@ Holds no logic of its own: members are the pool's matter, calls are those of `ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +26,7 @@ from kube_grpc.access import Access
 from kube_grpc.aio import calls
 from kube_grpc.aio.pings import ping_members
 from kube_grpc.aio.pool import AioPool
+from kube_grpc.aio.repeatable import call_when_over
 from kube_grpc.calls import Methods
 from kube_grpc.channel import MemberView, view_members
 from kube_grpc.discovery import find_target, make_discovery, open_access
@@ -31,6 +34,7 @@ from kube_grpc.ejection import Ejection
 from kube_grpc.endpoints import Endpoint
 from kube_grpc.hedges import Hedge
 from kube_grpc.hooks import Hook
+from kube_grpc.lease import Lease, write_lease
 from kube_grpc.options import Options
 from kube_grpc.policies import Policy
 from kube_grpc.retries import Retry
@@ -48,6 +52,8 @@ class Channel(grpc.aio.Channel):
     Must be made where an event loop runs: RuntimeError else. Raises TargetError, OptionError, AccessError. An API
     server that can not be reached is not an error here: calls say so.
     """
+
+    _lease: Lease | None = None
 
     def __init__(
         self,
@@ -117,6 +123,11 @@ class Channel(grpc.aio.Channel):
             target=self._discovery.run, name=f"kube-grpc {wanted} discovery", daemon=True
         )
         self._thread.start()
+        self._lease = write_lease(
+            functools.partial(
+                _forsake, asyncio.get_running_loop(), self._pool, self._discovery.stop, self._pinging
+            )
+        )
 
     @classmethod
     def over(cls, pool: AioPool, options: Options) -> Channel:
@@ -155,7 +166,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryUnary:
         """A multi-callable as grpc.aio.Channel.unary_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryUnary(self._pool, self._methods.intern("unary_unary", *said))
+        return calls.UnaryUnary(self._pool, self._methods.intern("unary_unary", *said), self._lease)
 
     def unary_stream(
         self,
@@ -166,7 +177,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryStream:
         """A multi-callable as grpc.aio.Channel.unary_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryStream(self._pool, self._methods.intern("unary_stream", *said))
+        return calls.UnaryStream(self._pool, self._methods.intern("unary_stream", *said), self._lease)
 
     def stream_unary(
         self,
@@ -177,7 +188,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamUnary:
         """A multi-callable as grpc.aio.Channel.stream_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamUnary(self._pool, self._methods.intern("stream_unary", *said))
+        return calls.StreamUnary(self._pool, self._methods.intern("stream_unary", *said), self._lease)
 
     def stream_stream(
         self,
@@ -188,7 +199,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamStream:
         """A multi-callable as grpc.aio.Channel.stream_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamStream(self._pool, self._methods.intern("stream_stream", *said))
+        return calls.StreamStream(self._pool, self._methods.intern("stream_stream", *said), self._lease)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: ARG002  # it always does
         """READY while a member serves; CONNECTING while there is hope; TRANSIENT_FAILURE else; SHUTDOWN once closed."""
@@ -229,3 +240,21 @@ class Channel(grpc.aio.Channel):
         exc_tb: TracebackType | None,
     ) -> None:
         await self.close(None)
+
+
+def _forsake(
+    loop: asyncio.AbstractEventLoop,
+    pool: AioPool,
+    stop: Callable[[], None],
+    pinging: asyncio.Task[None] | None,
+) -> None:
+    """Nobody can call any more: the event loop ends everything. Takes no lock, see `lease`."""
+
+    def end() -> None:
+        stop()
+        if pinging is not None:
+            pinging.cancel()
+        call_when_over(pool.close(None))
+
+    with contextlib.suppress(RuntimeError):  # The loop is closed: then `dismiss` sees to it.
+        loop.call_soon_threadsafe(end)

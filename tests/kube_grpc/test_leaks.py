@@ -10,6 +10,8 @@ import pytest
 
 import kube_grpc
 import kube_grpc.aio
+from kube_grpc.access import Access
+from kube_grpc.slices import SliceReader
 
 SAY, COUNT = "/test.Echo/Say", "/test.Echo/Count"
 TARGET = "greeter.shop:50051"
@@ -105,6 +107,30 @@ def test_aio_channels(
     assert [
         item for item in recwarn.list if issubclass(item.category, ResourceWarning | RuntimeWarning)
     ] == []
+
+
+def test_credentials_that_are_renewed(api: Any, kubeconfig: Path) -> None:
+    """The connections of the client before are closed at once, not when the garbage collector comes by; and so are the
+    last one's.
+    """
+    before = sockets()
+    access = Access(kubeconfig=str(kubeconfig))
+    reader = SliceReader(access, "shop", "greeter")
+    gc.disable()
+    try:
+        for token in ("first", "second", "third"):
+            kubeconfig.with_name("token").write_text(token)
+            api.accepted_token = token
+            reader.list()
+            for _ in reader.watch("100", duration_s=1):
+                pass
+        access.renew()
+        assert_none_left(api, before)
+        reader.list()
+        access.close()
+        assert_none_left(api, before)
+    finally:
+        gc.enable()
 
 
 def test_an_event_loop_that_ends_with_a_channel_open(api: Any, kubeconfig: Path, make_backend: Any) -> None:
