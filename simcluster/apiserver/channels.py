@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
@@ -61,7 +61,7 @@ class Channels:
         else:
             await self._socket.send_bytes(bytes([channel]) + data)
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncGenerator[Frame, None]:
         """Yield what the client sends until it is gone; what makes no sense is passed over."""
         async for message in self._socket:
             data: bytes = message.data.encode() if message.type is WSMsgType.TEXT else message.data

@@ -239,8 +239,9 @@ class _Forwards:
     async def run(self) -> None:
         """Serve until the client goes."""
         try:
-            async for event in self._session.events():
-                await self._take(event)
+            async with contextlib.aclosing(self._session.events()) as events:
+                async for event in events:
+                    await self._take(event)
         except ConnectionError:
             return
         finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,7 +64,7 @@ class Channels(Protocol):
         """What is spoken, by its name."""
         ...
 
-    def frames(self) -> AsyncIterator[Frame]:
+    def frames(self) -> AsyncGenerator[Frame, None]:
         """Yield what the client sends until it is gone."""
         ...
 
@@ -124,14 +124,15 @@ async def _conclude(channels: Channels, status: Object) -> None:
 async def _listen(channels: Channels, execution: Execution, wanted: Wanted) -> None:
     """Give the command its input and sizes; returns when the client is gone."""
     sizes = b""
-    async for frame in channels.frames():
-        if frame.channel == STDIN and wanted.stdin:
-            if frame.data is None:
-                await execution.close_stdin()
-            elif frame.data:
-                await execution.write_stdin(frame.data)
-        elif frame.channel == RESIZE and frame.data is not None and wanted.tty:
-            sizes = _resize(execution, sizes + frame.data)
+    async with contextlib.aclosing(channels.frames()) as frames:
+        async for frame in frames:
+            if frame.channel == STDIN and wanted.stdin:
+                if frame.data is None:
+                    await execution.close_stdin()
+                elif frame.data:
+                    await execution.write_stdin(frame.data)
+            elif frame.channel == RESIZE and frame.data is not None and wanted.tty:
+                sizes = _resize(execution, sizes + frame.data)
 
 
 def _resize(execution: Execution, said: bytes) -> bytes:

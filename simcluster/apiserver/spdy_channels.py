@@ -9,8 +9,9 @@ Source: k8s.io/cri-streaming pkg/streaming/remotecommand/httpstream.go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
@@ -88,13 +89,14 @@ class SpdyChannels:
                 frames.append(Frame(channel, None))
         return frames
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncGenerator[Frame, None]:
         """Yield what the client sends until it is gone."""
-        while self._early:
-            yield self._early.popleft()
-        async for event in self._events:
-            for frame in await self._take(event):
-                yield frame
+        async with contextlib.aclosing(self._events):
+            while self._early:
+                yield self._early.popleft()
+            async for event in self._events:
+                for frame in await self._take(event):
+                    yield frame
 
     async def send(self, channel: int, data: bytes) -> None:
         """Send data; returns when the client's side has room for it. What the client opened no stream for is lost."""

@@ -9,7 +9,7 @@ Sources: k8s.io/streaming pkg/httpstream (httpstream.go, spdy/upgrade.go); githu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
@@ -27,7 +27,7 @@ Event = spdy.Opened | spdy.Data | spdy.Reset
 class Wire(Protocol):
     """What carries frames."""
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield what the client sends until it is gone."""
         ...
 
@@ -46,7 +46,7 @@ class Plain:
     def __init__(self, switched: Switched) -> None:
         self._reader, self._writer = switched.reader, switched.writer
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """As `Wire.pieces`."""
         with contextlib.suppress(ConnectionError):
             while data := await self._reader.read(_BLOCK):
@@ -68,7 +68,7 @@ class Tunnel:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """As `Wire.pieces`."""
         async for message in self._socket:
             if message.type is WSMsgType.BINARY:
@@ -91,24 +91,25 @@ class Session:
         self._writer = spdy.Writer()
         self._last = 0
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what concerns streams, until the client goes."""
         reader = spdy.Reader()
         try:
-            async for piece in self._wire.pieces():
-                for frame in reader.feed(piece):
-                    match frame:
-                        case spdy.Opened(stream) if stream % 2 == 0 or stream <= self._last:
-                            await self.send(spdy.Reset(stream, spdy.PROTOCOL_ERROR))
-                        case spdy.Opened(stream):
-                            self._last = stream
-                            yield frame
-                        case spdy.Ping(number) if number % 2:
-                            await self.send(frame)
-                        case spdy.GoAway():
-                            return
-                        case spdy.Data() | spdy.Reset():
-                            yield frame
+            async with contextlib.aclosing(self._wire.pieces()) as pieces:
+                async for piece in pieces:
+                    for frame in reader.feed(piece):
+                        match frame:
+                            case spdy.Opened(stream) if stream % 2 == 0 or stream <= self._last:
+                                await self.send(spdy.Reset(stream, spdy.PROTOCOL_ERROR))
+                            case spdy.Opened(stream):
+                                self._last = stream
+                                yield frame
+                            case spdy.Ping(number) if number % 2:
+                                await self.send(frame)
+                            case spdy.GoAway():
+                                return
+                            case spdy.Data() | spdy.Reset():
+                                yield frame
         except spdy.SpdyError:
             await self._wire.refuse()
 

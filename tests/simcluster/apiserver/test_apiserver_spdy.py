@@ -15,6 +15,12 @@ from simcluster.apiserver.spdy import Answered, Data, Frame, GoAway, Opened, Rea
 V4, V1 = "v4.channel.k8s.io", "channel.k8s.io"
 
 
+def ask(path: str, protocol: str) -> bytes:
+    """A request for an upgrade."""
+    lines = f"POST {path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: SPDY/3.1"
+    return "\r\n".join((*lines, f"X-Stream-Protocol-Version: {protocol}", "", "")).encode()
+
+
 class Client:
     """A connection that was upgraded to SPDY."""
 
@@ -146,33 +152,46 @@ def test_a_pod_that_reads_nothing_and_ends_holds_nobody_up(
     cluster: Running, namespace: str, bound_pod: str
 ) -> None:
     """What the client still sends to it is dropped, and another connection of the session goes on."""
-    client = Client(cluster, f"/api/v1/namespaces/{namespace}/pods/p/portforward", "portforward.k8s.io")
-    sent = threading.Event()
+    is_held_up = threading.Event()
 
     def serve(server: socket.socket) -> None:
         deaf, _ = server.accept()
-        sent.wait(20)
+        is_held_up.wait(20)
         deaf.shutdown(socket.SHUT_WR)
         other, _ = server.accept()
         with deaf, other:
             other.sendall(other.recv(100).upper())
 
+    async def talk(port: int) -> list[Frame]:
+        tls = Plain(cluster).context
+        reader, writer = await asyncio.open_connection("127.0.0.1", cluster.server.port, ssl=tls)
+        writer.write(ask(f"/api/v1/namespaces/{namespace}/pods/p/portforward", "portforward.k8s.io"))
+        await reader.readuntil(b"\r\n\r\n")
+        packing, unpacking, frames = Writer(), Reader(), []
+        # More than the pod's socket and the server keep; the rest waits in the connection.
+        writer.write(b"".join(map(packing.write, pair(1, port))))
+
+        async def fill() -> None:
+            while True:
+                writer.write(packing.write(Data(3, bytes(65536))))
+                await asyncio.wait_for(writer.drain(), 1)
+
+        with pytest.raises(TimeoutError):
+            await fill()
+        is_held_up.set()
+        writer.write(b"".join(map(packing.write, (*pair(5, port), Data(7, b"hello")))))
+        while Data(7, b"HELLO") not in frames:
+            frames += unpacking.feed(await reader.read(65536))
+        writer.close()
+        return frames
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
         serving = threading.Thread(target=serve, args=(server,))
         serving.start()
-        client.send(*pair(1, port))
-        # More than the pod's socket and the server keep; the rest waits in the connection.
-        sending = threading.Thread(target=lambda: client.send(*[Data(3, bytes(65536))] * 200, *pair(5, port)))
-        sending.start()
-        sending.join(1)
-        sent.set()
-        frames = client.frames()
-        assert Data(3, b"", is_last=True) in frames
-        sending.join(20)
-        client.send(Data(7, b"hello"))
-        assert Data(7, b"HELLO") in frames
+        frames = asyncio.run(asyncio.wait_for(talk(server.getsockname()[1]), 30))
         serving.join(20)
+
+    assert Data(3, b"", is_last=True) in frames
 
 
 def test_a_stream_that_is_given_up_ends_its_connection(
