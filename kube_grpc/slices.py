@@ -108,7 +108,10 @@ class SliceReader:
             if isinstance(chunk, DiscoveryError):
                 if self._cancelled.is_set():
                     return
-                raise chunk
+                try:
+                    raise chunk
+                finally:
+                    del chunk  # It would hold this frame, which would hold it, and both the connection.
             if not chunk:
                 return
             *lines, buffer = (buffer + chunk).split(b"\n")

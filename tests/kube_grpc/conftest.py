@@ -5,6 +5,7 @@ the faults that a healthy cluster does not show: refusals, cuts, silence.
 """
 
 import datetime
+import gc
 import itertools
 import json
 import os
@@ -525,15 +526,21 @@ def recorder() -> Recorder:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """After each test, the threads of this package and of gRPC's connectivity have ended."""
+    """After each test, the threads of this package, of gRPC's connectivity and of servers have ended: those of the
+    API wait for connections to be closed, which must not take Python's search for cycles.
+    """
     before = set(threading.enumerate())
-    yield
-    deadline = time.monotonic() + WAIT_S
-    for thread in set(threading.enumerate()) - before:
-        if thread.name.endswith("(_poll_wrapper)"):
-            continue  # grpc.aio's own, one for the process
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), f"left running: {thread}"
+    gc.disable()
+    try:
+        yield
+        deadline = time.monotonic() + WAIT_S
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.endswith("(_poll_wrapper)"):
+                continue  # grpc.aio's own, one for the process
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), f"left running: {thread}"
+    finally:
+        gc.enable()
 
 
 @pytest.fixture
