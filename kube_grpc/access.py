@@ -62,7 +62,7 @@ class Access:
         if self._given is not None:
             return False
         old, self._client = self._client, self._make()
-        old.close()
+        _close(old)
         return True
 
     def forget_connections(self) -> None:
@@ -72,7 +72,7 @@ class Access:
     def close(self) -> None:
         """Close the client unless it was given."""
         if self._given is None:
-            self._client.close()
+            _close(self._client)
 
     def find_namespace(self) -> str | None:
         """The namespace that a target without one means: the kubeconfig context's, as kubectl (so "default"
@@ -127,6 +127,14 @@ class Access:
             return "service account of this pod"
         where = self._kubeconfig if self._kubeconfig is not None else "~/.kube/config"
         return f"kubeconfig {where}" + (f', context "{self._context}"' if self._context is not None else "")
+
+
+def _close(client: Any) -> None:
+    """With its connections: left alone, errors that came through them keep them until the garbage collector comes."""
+    pools = client.rest_client.pool_manager.pools
+    for host in pools.keys():  # noqa: SIM118  # urllib3's container can not be iterated
+        pools[host].close()
+    client.close()
 
 
 def _liveness() -> list[tuple[int, int, int]]:

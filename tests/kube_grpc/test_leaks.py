@@ -10,8 +10,6 @@ import pytest
 
 import kube_grpc
 import kube_grpc.aio
-from kube_grpc.access import Access
-from kube_grpc.slices import SliceReader
 
 SAY, COUNT = "/test.Echo/Say", "/test.Echo/Count"
 TARGET = "greeter.shop:50051"
@@ -109,28 +107,27 @@ def test_aio_channels(
     ] == []
 
 
-def test_credentials_that_are_renewed(api: Any, kubeconfig: Path) -> None:
-    """The connections of the client before are closed at once, not when the garbage collector comes by; and so are the
-    last one's.
+def test_tokens_that_are_rotated(api: Any, kubeconfig: Path, recorder: Any, start: Any) -> None:
+    """Each time the watch breaks and its token is refused, the connections of the client before are closed at once, not
+    when the garbage collector comes by.
     """
-    before = sockets()
-    access = Access(kubeconfig=str(kubeconfig))
-    reader = SliceReader(access, "shop", "greeter")
+    token, counts = kubeconfig.with_name("token"), []
+    gc.collect()
     gc.disable()
     try:
-        for token in ("first", "second", "third"):
-            kubeconfig.with_name("token").write_text(token)
-            api.accepted_token = token
-            reader.list()
-            for _ in reader.watch("100", duration_s=1):
-                pass
-        access.renew()
-        assert_none_left(api, before)
-        reader.list()
-        access.close()
-        assert_none_left(api, before)
+        start()
+        for number in range(1, 7):
+            api.wait_until(lambda: api.watching == 1)
+            counts.append(sockets())
+            token.write_text(f"token {number}")
+            api.accepted_token = f"token {number}"
+            api.cut()
+            api.put("a", f"10.0.0.{number}")
+            recorder.wait_for_addresses(f"10.0.0.{number}")
     finally:
         gc.enable()
+
+    assert max(counts) <= counts[0] + 2  # One that is just being closed, and its other end.
 
 
 def test_an_event_loop_that_ends_with_a_channel_open(api: Any, kubeconfig: Path, make_backend: Any) -> None:
