@@ -1,8 +1,8 @@
-"""Service-account tokens: signed JWTs that say which account, and for which pod they were made.
+"""Service-account tokens: signed JWTs that say which account, and for which pod, secret or node they were made.
 
 The rule it keeps: a token is believed only if this cluster signed it, it has not expired, and one of its
-audiences is the API server's. Whether the account (and the pod) still exists is for the caller to check: a
-token outlives neither. Time is an argument, in seconds since the epoch.
+audiences is the API server's. Whether the account (and what it is bound to) still exists is for the caller to
+check: a token outlives neither. Time is an argument, in seconds since the epoch.
 
 Claims as in the TokenRequest API of a real cluster (pkg/serviceaccount/claims.go); the signature is ES256.
 """
@@ -29,6 +29,7 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 SHORTEST_S, LONGEST_S = 600, 2**32
 USUAL_S = 3600
 _HALF = 32
+Object = dict[str, Any]
 
 
 class TokenError(Exception):
@@ -44,7 +45,9 @@ class WrongAudience(TokenError):  # noqa: N818 - named for what is wrong
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who a token speaks for. `pod` and `secret`, with their uids, are empty for a token that is not bound to one."""
+    """Who a token speaks for. `pod`, `secret` and `node`, with their uids, are empty for a token that is not bound to
+    one; beside a pod, `node` only says where that ran.
+    """
 
     namespace: str
     account: str
@@ -54,6 +57,22 @@ class Bearer:
     token_id: str = ""
     secret: str = ""
     secret_uid: str = ""
+    node: str = ""
+    node_uid: str = ""
+
+    @classmethod
+    def of_pod(cls, account: Object, pod: Object, node: Object | None) -> Bearer:
+        """Return the bearer of a pod's tokens; `node` is the pod's, None if there is no such object."""
+        who, what = account["metadata"], pod["metadata"]
+        return cls(
+            what["namespace"],
+            who["name"],
+            who["uid"],
+            what["name"],
+            what["uid"],
+            node=pod["spec"].get("nodeName", ""),
+            node_uid="" if node is None else node["metadata"]["uid"],
+        )
 
     @property
     def user(self) -> str:
@@ -93,6 +112,8 @@ class TokenIssuer:
             about["pod"] = {"name": bearer.pod, "uid": bearer.pod_uid}
         if bearer.secret:
             about["secret"] = {"name": bearer.secret, "uid": bearer.secret_uid}
+        if bearer.node:
+            about["node"] = {"name": bearer.node} | ({"uid": bearer.node_uid} if bearer.node_uid else {})
         issued = int(now)
         claims = {
             "aud": list(audiences),
@@ -124,10 +145,11 @@ class TokenIssuer:
             raise WrongAudience(_show_audiences(claims["aud"]), _show_audiences(audiences))
         about = claims["kubernetes.io"]
         none = {"name": "", "uid": ""}
-        pod, secret, account = about.get("pod", none), about.get("secret", none), about["serviceaccount"]
+        pod, secret, node = (about.get(each, none) for each in ("pod", "secret", "node"))
+        account = about["serviceaccount"]
         bearer = Bearer(
             about["namespace"], account["name"], account["uid"], pod["name"], pod["uid"], claims["jti"],
-            secret["name"], secret["uid"],
+            secret["name"], secret["uid"], node["name"], node.get("uid", ""),
         )  # fmt: skip
         return bearer, shared
 

@@ -1,6 +1,6 @@
 """Who is calling: a client certificate of the cluster's authority, or a service-account token.
 
-The rule it keeps: nobody is anonymous. A token is believed only while its account, and the pod it was made for, exist
+The rule it keeps: nobody is anonymous. A token is believed only while its account, and what it was bound to, exist
 with the same uid. Neither tokens nor certificates are logged.
 """
 
@@ -54,6 +54,10 @@ class Callers:
         extra: list[tuple[str, tuple[str, ...]]] = [(f"{_EXTRA}credential-id", (f"JTI={bearer.token_id}",))]
         if bearer.pod:
             extra += [(f"{_EXTRA}pod-name", (bearer.pod,)), (f"{_EXTRA}pod-uid", (bearer.pod_uid,))]
+        if bearer.node:
+            extra.append((f"{_EXTRA}node-name", (bearer.node,)))
+        if bearer.node_uid:
+            extra.append((f"{_EXTRA}node-uid", (bearer.node_uid,)))
         return User(bearer.user, bearer.groups, bearer.account_uid, tuple(extra)), shared
 
     def _certificate(self, request: web.BaseRequest) -> bytes | None:
@@ -74,13 +78,16 @@ class Callers:
         return user
 
     def _require_alive(self, bearer: Bearer) -> None:
-        """Refuse the token of an account or pod that is gone."""
-        wanted = [("serviceaccounts", bearer.account, bearer.account_uid)]
+        """Refuse the token of an account that is gone, or bound to what is gone."""
+        namespace = bearer.namespace
+        wanted = [(Key("serviceaccounts", namespace, bearer.account), bearer.account_uid)]
         if bearer.pod:
-            wanted.append(("pods", bearer.pod, bearer.pod_uid))
+            wanted.append((Key("pods", namespace, bearer.pod), bearer.pod_uid))
+        elif bearer.node:
+            wanted.append((Key("nodes", "", bearer.node), bearer.node_uid))
         if bearer.secret:
-            wanted.append(("secrets", bearer.secret, bearer.secret_uid))
-        for resource, name, uid in wanted:
-            record = self._registry.store.get(Key(resource, bearer.namespace, name))
+            wanted.append((Key("secrets", namespace, bearer.secret), bearer.secret_uid))
+        for key, uid in wanted:
+            record = self._registry.store.get(key)
             if record is None or record.object["metadata"]["uid"] != uid:
                 raise Unauthorized

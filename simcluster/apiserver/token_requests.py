@@ -16,10 +16,12 @@ from simcluster.apiserver.calls import Call
 from simcluster.errors import BadRequest, Conflict, Invalid, invalid
 from simcluster.registry import Registry, format_time
 from simcluster.schema import Report, decode
+from simcluster.store import Key
 from simcluster.tokens import ISSUER, LONGEST_S, SHORTEST_S, USUAL_S, Bearer, TokenIssuer
 
 Object = dict[str, Any]
 _KIND = "TokenRequest.authentication.k8s.io"
+_BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 _CHANGED = "The object might have been deleted and then recreated"
 
 
@@ -41,7 +43,7 @@ class TokenRequests:
         _check(asked.get("metadata", {}), lasts_s, account["metadata"])
         audiences = [each for each in spec.get("audiences") or () if each] or [ISSUER]
         reference = spec.get("boundObjectRef")
-        bearer = self._bearer(account["metadata"], reference)
+        bearer = self._bearer(account, reference)
         now = self._registry.clock()
         token = self._issuer.mint(bearer, now=now, lasts_s=lasts_s, audiences=audiences)
         kept = {key: account["metadata"][key] for key in ("name", "namespace", "uid")}
@@ -60,24 +62,28 @@ class TokenRequests:
             status=201,
         )
 
-    def _bearer(self, metadata: Object, reference: Object | None) -> Bearer:
+    def _bearer(self, account: Object, reference: Object | None) -> Bearer:
+        metadata = account["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         if reference is None:
             return Bearer(namespace, name, uid)
         kind, bound = reference.get("kind", ""), reference.get("name", "")
-        if kind not in ("Pod", "Secret"):
+        if kind not in _BINDABLE or "/" in reference.get("apiVersion", ""):
             raise BadRequest(f"cannot bind token to object of type {_show_version(reference)}, Kind={kind}")
-        found = self._registry.get("pods" if kind == "Pod" else "secrets", namespace, bound)
+        found = self._registry.get(_BINDABLE[kind], namespace, bound)
         if kind == "Pod" and found["spec"].get("serviceAccountName") != name:
             raise BadRequest(
                 f'cannot bind token for serviceaccount "{name}" to pod running with different serviceaccount name.'
             )
         real = found["metadata"]["uid"]
-        if reference.get("uid", real) != real:
+        if reference.get("uid") not in (None, "", real):
             text = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record."
             raise Conflict(kind, bound, f"{text} {_CHANGED}")
         if kind == "Pod":
-            return Bearer(namespace, name, uid, bound, real)
+            node = self._registry.store.get(Key("nodes", "", found["spec"].get("nodeName", "")))
+            return Bearer.of_pod(account, found, None if node is None else node.object)
+        if kind == "Node":
+            return Bearer(namespace, name, uid, node=bound, node_uid=real)
         return Bearer(namespace, name, uid, secret=bound, secret_uid=real)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simcluster.controllers.metadata import uid_of
 from simcluster.errors import NotFound
 from simcluster.kubelet.environment import ConfigProblem
 from simcluster.kubelet.volume_files import write_files
 from simcluster.kubelet.volumes import File
+from simcluster.store import Key
 from simcluster.tokens import Bearer
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ def find_account(worker: PodWorker) -> Object:
 
 def mint_token(worker: PodWorker, seconds: int, audience: str | None = None) -> str:
     """A new token of the pod's service account, bound to the pod; ConfigProblem without an account."""
-    account, host, metadata = find_account(worker), worker.host, worker.pod["metadata"]
-    bearer = Bearer(
-        metadata["namespace"], account["metadata"]["name"], uid_of(account), metadata["name"], uid_of(worker.pod)
-    )  # fmt: skip
+    host, pod = worker.host, worker.pod
+    node = host.registry.store.get(Key("nodes", "", pod["spec"]["nodeName"]))
+    bearer = Bearer.of_pod(find_account(worker), pod, None if node is None else node.object)
     if audience:
         return host.tokens.mint(bearer, now=host.clock(), lasts_s=seconds, audiences=[audience])
     return host.tokens.mint(bearer, now=host.clock(), lasts_s=seconds)

@@ -2,9 +2,10 @@
 
 import base64
 import json
+import time
 
 import pytest
-from rig.objects import config_map
+from rig.objects import config_map, container, nowhere, pod
 
 
 @pytest.fixture
@@ -248,6 +249,93 @@ def test_a_token_for_a_pod(pod_room, account):
     reference = {"kind": "Pod", "apiVersion": "v1", "name": "nobody"}
     answer = request_token(pod_room, account, boundObjectRef=reference)
     assert answer.error == (404, "NotFound", 'pods "nobody" not found')
+
+
+@pytest.fixture
+def spare(api, name):
+    """A node that is only an object."""
+    made = api.post("/api/v1/nodes", {"metadata": {"name": name}, "spec": {"unschedulable": True}}).ok
+    yield made["metadata"]
+    api.delete(f"/api/v1/nodes/{name}")
+
+
+def bind(kind, name, **more):
+    """A reference to what a token is bound to."""
+    return {"kind": kind, "apiVersion": "v1", "name": name} | more
+
+
+@pytest.mark.cluster_wide
+def test_a_token_for_a_node(api, room, account, spare):
+    """It says which, so does a review of it, and it ends with the node, though one of its name comes."""
+    name, uid = spare["name"], spare["uid"]
+    made = request_token(room, account, boundObjectRef=bind("Node", name, uid=uid)).ok
+    token = made["status"]["token"]
+    about = claims(token)["kubernetes.io"]
+    assert (made["spec"]["boundObjectRef"], about["node"]) == (
+        bind("Node", name, uid=uid),
+        {"name": name, "uid": uid},
+    )
+    assert "pod" not in about
+    who = api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).ok["status"]
+    extra = who["user"]["extra"]
+    assert {key: extra.get(f"authentication.kubernetes.io/{key}") for key in ("node-name", "node-uid")} == {
+        "node-name": [name], "node-uid": [uid],
+    }  # fmt: skip
+    bearer = room.api.as_bearer(token)
+    assert bearer.get("/api").status == 200
+    api.delete(f"/api/v1/nodes/{name}")
+    assert api.post("/api/v1/nodes", {"metadata": {"name": name}, "spec": {"unschedulable": True}}).ok
+    # A real server remembers for some seconds whom it has let in.
+    patient_until = time.monotonic() + api.patience_s
+    while bearer.get("/api").status == 200:
+        assert time.monotonic() < patient_until
+    assert bearer.get("/api").error == (401, "Unauthorized", "Unauthorized")
+
+
+def test_a_token_for_a_pod_says_its_node(pod_room, account):
+    """With the node's uid, and a review tells both; on no node, there is none to say."""
+    pods = pod("bound", container(pod_room.image), serviceAccountName=account)
+    pod_room.make("pods", pods | {"spec": pods["spec"] | {"terminationGracePeriodSeconds": 0}})
+    made = pod_room.until("pods", "bound", lambda each: each if each["spec"].get("nodeName") else None)
+    node = pod_room.api.get(f"/api/v1/nodes/{made['spec']['nodeName']}").ok["metadata"]
+    token = request_token(pod_room, account, boundObjectRef=bind("Pod", "bound")).ok["status"]["token"]
+    about = claims(token)["kubernetes.io"]
+    assert about["node"] == {"name": node["name"], "uid": node["uid"]}
+    assert about["pod"] == {"name": "bound", "uid": made["metadata"]["uid"]}
+    review = {"spec": {"token": token}}
+    who = pod_room.api.post("/apis/authentication.k8s.io/v1/tokenreviews", review).ok["status"]["user"]
+    assert who["extra"]["authentication.kubernetes.io/node-uid"] == [node["uid"]]
+    pod_room.make("pods", nowhere(pod("unbound", container("a:1"), serviceAccountName=account)))
+    free = request_token(pod_room, account, boundObjectRef=bind("Pod", "unbound")).ok["status"]["token"]
+    assert "node" not in claims(free)["kubernetes.io"]
+
+
+UNBOUND = [
+    (bind("Node", "nobody"), (404, "NotFound", 'nodes "nobody" not found')),
+    (bind("ConfigMap", "x"), (400, "BadRequest", "cannot bind token to object of type /v1, Kind=ConfigMap")),
+    (
+        bind("Pod", "x") | {"apiVersion": "apps/v1"},
+        (400, "BadRequest", "cannot bind token to object of type apps/v1, Kind=Pod"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("reference", "expected"), UNBOUND, ids=["nobody", "ConfigMap", "apps"])
+def test_what_a_token_is_not_bound_to(room, account, reference, expected):
+    """A node that is not there, and what is neither pod, secret nor node."""
+    assert request_token(room, account, boundObjectRef=reference).error == expected
+
+
+def test_a_token_for_another_node(api, room, account):
+    """A node is meant by its uid, if one is given."""
+    node = api.get("/api/v1/nodes").ok["items"][0]["metadata"]["name"]
+    answer = request_token(room, account, boundObjectRef=bind("Node", node, uid="another"))
+    text = "the UID in the bound object reference (another) does not match the UID in record. The object might have been deleted and then recreated"
+    assert answer.error == (
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on Node "{node}": {text}',
+    )
 
 
 def test_a_token_ends_with_its_account(room, account, token):

@@ -21,6 +21,20 @@ def test_what_is_minted_is_believed() -> None:
     assert ISSUERS.verify(ISSUERS.mint(BEARER, now=NOW), now=NOW)[0] == BEARER
 
 
+@pytest.mark.parametrize(
+    "bearer",
+    [
+        Bearer("shop", "pool", "uid-1", token_id="x", node="n1", node_uid="uid-3"),
+        Bearer("shop", "pool", "uid-1", token_id="x", secret="s", secret_uid="uid-4"),
+        Bearer("shop", "pool", "uid-1", "p", "uid-2", "x", node="gone"),
+    ],
+    ids=["node", "secret", "a pod on a node that is gone"],
+)
+def test_what_it_is_bound_to_is_told(bearer: Bearer) -> None:
+    """A node, a secret, or a pod with its node, which may have no uid."""
+    assert ISSUERS.verify(ISSUERS.mint(bearer, now=NOW), now=NOW)[0] == bearer
+
+
 def test_user_and_groups_are_those_of_rbac() -> None:
     """The names by which bindings know a service account."""
     assert BEARER.user == "system:serviceaccount:shop:pool"
