@@ -27,8 +27,9 @@ class Entrance:
 
     def __init__(self, options: Options, authority: str) -> None:
         self._arguments = options.member_options(authority)
+        self._credentials = options.credentials
         with forks.gate:
-            _require_usable(self._arguments)
+            self._require_usable(self._arguments)
         self._per_member = options.per_member
         self.retry = options.retry
         self.hedge = options.hedge
@@ -77,11 +78,28 @@ class Entrance:
             return self._arguments
         try:
             own = tuple(dict((*self._arguments, *self._per_member(endpoint))).items())
-            _require_usable(own)
+            self._require_usable(own)
         except Exception:
             _LOGGER.exception("option per_member failed on %r: that member has no overrides", endpoint)
             return self._arguments
         return own
+
+    def _require_usable(self, arguments: tuple[tuple[str, Any], ...]) -> None:
+        """OptionError for what gRPC makes no channel with: here, and not with each pod that comes."""
+        nowhere = "ipv4:127.0.0.1:1"  # A channel connects only when it is asked to.
+        try:
+            if self._credentials is None:
+                grpc.insecure_channel(nowhere, arguments).close()
+            else:
+                grpc.secure_channel(nowhere, self._credentials, arguments).close()
+        except (AttributeError, TypeError, ValueError) as error:
+            msg = (
+                f"option options or credentials: gRPC makes no channel with {arguments!r}: {error}\n"
+                "  allowed: options are pairs of a name and an int, str or bytes; credentials are"
+                " grpc.ChannelCredentials\n"
+                "  do: leave out or change what is another"
+            )
+            raise OptionError(msg) from error
 
     def judge(self, member: Member, code: grpc.StatusCode) -> None:
         """A call on a member ended with this status: look closer if that speaks against the member."""
@@ -103,18 +121,6 @@ class Entrance:
     def suspect(self) -> None:
         """A call has just failed for want of a connection: look at once, so that no other call goes the same way."""
         raise NotImplementedError
-
-
-def _require_usable(arguments: tuple[tuple[str, Any], ...]) -> None:
-    """OptionError for channel arguments that gRPC does not take: here, and not with each pod that comes."""
-    try:
-        grpc.insecure_channel("ipv4:127.0.0.1:1", arguments).close()  # It connects only when it is asked to.
-    except (TypeError, ValueError) as error:
-        msg = (
-            f"option options: gRPC does not take {arguments!r}: {error}\n"
-            "  allowed: pairs of a name and an int, str or bytes\n  do: leave out or change the others"
-        )
-        raise OptionError(msg) from error
 
 
 def _wait_and_see(*_: float) -> None:

@@ -56,6 +56,9 @@ class SliceReader:
         if isinstance(text, DiscoveryError):
             raise text
         body = self._decode(text)
+        if not isinstance(body.get("metadata"), dict) or "resourceVersion" not in body["metadata"]:
+            msg = f"{self._describe()}: {self._access.host} answered something that is not a list: {text[:80]!r}"
+            raise DiscoveryError(msg, kind="answer")
         return body.get("items") or [], str(body["metadata"]["resourceVersion"])
 
     def watch(self, revision: str, *, duration_s: int) -> Iterator[dict[str, Any]]:

@@ -62,6 +62,17 @@ class DeferredCall(
             self._task.cancel()
             raise
 
+    async def _ask(self, what: str) -> Any:
+        """What the call says of itself; if it was cancelled while it waited, what gRPC's own says then."""
+        try:
+            call = await self._found()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._task.cancelled() or (task is not None and task.cancelling()):
+                raise
+            call = NoMemberError(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
+        return await ask(call, what)
+
     def __await__(self) -> Generator[Any, None, Any]:
         """The response; raises grpc.aio.AioRpcError."""
         return self._respond().__await__()
@@ -91,23 +102,23 @@ class DeferredCall(
 
     async def code(self) -> grpc.StatusCode:
         """The status."""
-        return await ask(await self._found(), "code")  # type: ignore[no-any-return]
+        return await self._ask("code")  # type: ignore[no-any-return]
 
     async def details(self) -> str:
         """The status's text."""
-        return await ask(await self._found(), "details")  # type: ignore[no-any-return]
+        return await self._ask("details")  # type: ignore[no-any-return]
 
     async def debug_error_string(self) -> str:
         """gRPC's own words on what went wrong."""
-        return await ask(await self._found(), "debug_error_string")  # type: ignore[no-any-return]
+        return await self._ask("debug_error_string")  # type: ignore[no-any-return]
 
     async def initial_metadata(self) -> Any:
         """What the server sent first."""
-        return await ask(await self._found(), "initial_metadata")
+        return await self._ask("initial_metadata")
 
     async def trailing_metadata(self) -> Any:
         """What the server sent last."""
-        return await ask(await self._found(), "trailing_metadata")
+        return await self._ask("trailing_metadata")
 
     async def wait_for_connection(self) -> None:
         """Until there is a member; raises NoMemberError."""

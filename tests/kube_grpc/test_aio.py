@@ -263,6 +263,29 @@ def test_a_waiting_call_can_be_cancelled() -> None:
     run(work())
 
 
+@pytest.mark.parametrize(("kind", "method"), [("unary_unary", SAY), ("unary_stream", COUNT)])
+def test_the_status_of_a_call_that_was_cancelled_while_it_waited(kind: str, method: str) -> None:
+    """It is told as by a call of grpc.aio, and who asks for it is not cancelled; also who asked before."""
+
+    async def ask(channel: Any) -> list[Any]:
+        call = getattr(channel, kind)(method)(b"x", wait_for_ready=True)
+        earlier = asyncio.ensure_future(call.code())
+        await asyncio.sleep(0)
+        assert call.cancel()
+        return [
+            await earlier, await call.code(), await call.details(),
+            await call.initial_metadata(), await call.trailing_metadata(), call.done(), call.cancelled(),
+        ]  # fmt: skip
+
+    async def work() -> None:
+        async with open_channel() as opened, grpc.aio.insecure_channel("ipv4:127.0.0.1:1") as plain:
+            found = await ask(opened.channel)
+            assert found == await ask(plain)
+            assert found[0] is grpc.StatusCode.CANCELLED
+
+    run(work())
+
+
 async def _wrap(call: Any) -> Any:
     return await call
 

@@ -56,12 +56,20 @@ def test_channel_arguments_for_one_member_that_are_none(
     assert "option per_member failed on Endpoint(" in caplog.text
 
 
-def test_channel_arguments_that_grpc_does_not_take() -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"options": (("grpc.max_send_message_length", object()),)},
+        {"credentials": object()},
+        {"credentials": grpc.access_token_call_credentials("x")},
+    ],
+)
+def test_channel_arguments_that_grpc_does_not_take(given: dict[str, Any]) -> None:
     """Said where the channel is made, not with each pod that comes."""
     with pytest.raises(OptionError) as caught:
-        Pool(TARGET, Options(options=(("grpc.max_send_message_length", object()),)), rng=random.Random(1))  # type: ignore[arg-type]
+        Pool(TARGET, Options(**given), rng=random.Random(1))
 
-    assert "allowed: pairs of a name and an int, str or bytes" in str(caught.value)
+    assert "options are pairs of a name and an int, str or bytes; credentials are" in str(caught.value)
 
 
 class Sticky:

@@ -257,6 +257,18 @@ def test_a_watch_that_stood_ends_the_count_of_failures(api: Any, recorder: Any, 
     assert watch._failures == 0
 
 
+def test_an_answer_that_is_not_a_list(api: Any, recorder: Any, start: Start, monkeypatch: Any) -> None:
+    """Something else that answers at the API server's address (a proxy's page in JSON, say) is named as such."""
+    monkeypatch.setattr(api, "_list", lambda _query: {"kind": "Login"})
+    start()
+    recorder.wait_until(lambda: recorder.errors)
+
+    assert recorder.errors[0].kind == "answer"
+    assert str(recorder.errors[0]).endswith(
+        f"""{api.url} answered something that is not a list: b'{{"kind": "Login"}}'"""
+    )
+
+
 def test_a_defect_does_not_end_the_watch(api: Any, recorder: Any, start: Start, caplog: Any) -> None:
     """An object that no API server would send is reported as unforeseen, and the watch goes on."""
     api.put("a", "10.0.0.1")
