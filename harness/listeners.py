@@ -24,6 +24,8 @@ def refuse_shared(service: str, slices: Iterable[Object], tables: Iterable[str])
     """StepError for an address of a Service that only a listener at all addresses answers for."""
     listeners = set(_listeners(tables))
     for address, port, pod in _endpoints(slices):
+        if not ipaddress.ip_address(address).is_loopback:
+            continue  # of the namespace network: what listens here is somebody else's
         if (address, port) not in listeners and (None, port) in listeners:
             raise StepError(
                 f"pod {pod} of the Service {service} listens at all addresses, port {port}\n"

@@ -13,9 +13,9 @@ from harness.listeners import read_tables, refuse_shared
 ADDRESS = "127.9.8.7"
 
 
-def slices(port: int, *, ready: bool = True) -> list[dict[str, Any]]:
+def slices(port: int, *, ready: bool = True, address: str = ADDRESS) -> list[dict[str, Any]]:
     """One slice with one endpoint."""
-    endpoint = {"addresses": [ADDRESS], "conditions": {"ready": ready}, "targetRef": {"name": "web-1"}}
+    endpoint = {"addresses": [address], "conditions": {"ready": ready}, "targetRef": {"name": "web-1"}}
     return [{"ports": [{"port": port}, {"port": None}], "endpoints": [endpoint]}]
 
 
@@ -46,6 +46,12 @@ def test_listener_at_the_pods_address() -> None:
         other.bind(("0.0.0.0", own.getsockname()[1]))
         other.listen()
         refuse_shared("web", slices(own.getsockname()[1]), read_tables())
+
+
+def test_pod_of_another_network() -> None:
+    """Whoever listens at all addresses of this machine does not answer for a pod of the namespace network."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        refuse_shared("web", slices(server.getsockname()[1], address="10.244.0.7"), read_tables())
 
 
 def test_nobody_listens() -> None:
