@@ -17,7 +17,6 @@ and fail by the object they return, as gRPC's do.
 from __future__ import annotations
 
 import random
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -30,60 +29,9 @@ from kube_grpc.hedges import Hedge
 from kube_grpc.hedging import race
 from kube_grpc.lease import Lease
 from kube_grpc.member import Member
+from kube_grpc.methods import Method
 from kube_grpc.outcome import NoMemberError
 from kube_grpc.pool import Pool
-
-
-class Method:
-    """What a multi-callable is made of; compared by identity. `kind` is the method of grpc.Channel that makes
-    it.
-    """
-
-    __slots__ = ("is_registered", "kind", "name", "request_serializer", "response_deserializer")
-
-    def __init__(
-        self, kind: str, name: str, serializer: Any, deserializer: Any, *, is_registered: bool
-    ) -> None:
-        self.kind = kind
-        self.name = name
-        self.request_serializer = serializer
-        self.response_deserializer = deserializer
-        self.is_registered = is_registered
-
-    def bind(self, member: Member) -> Any:
-        """The multi-callable of that member's channel; made once per member and shared by all stubs."""
-        bound = member.methods.get(self)
-        if bound is None:
-            # `_registered_method` is what generated stubs pass: gRPC then looks the method up once, not in
-            # each call.
-            bound = getattr(member.channel, self.kind)(
-                self.name,
-                self.request_serializer,
-                self.response_deserializer,
-                _registered_method=self.is_registered,
-            )
-            member.methods[self] = bound
-        return bound
-
-
-class Methods:
-    """One Method for equal arguments, however many stubs are made: members keep one multi-callable for each."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[tuple[Any, ...], Method] = {}
-
-    def intern(
-        self, kind: str, name: str, serializer: Any, deserializer: Any, is_registered: bool | None
-    ) -> Method:
-        """The Method of these arguments."""
-        key = (kind, name, serializer, deserializer, bool(is_registered))
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = Method(
-                    kind, name, serializer, deserializer, is_registered=bool(is_registered)
-                )
-            return self._known[key]
 
 
 class _Caller:

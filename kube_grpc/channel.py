@@ -160,7 +160,6 @@ class Channel(grpc.Channel):
         self._lease = lease
         self._on_close: Callable[[], None] | None = on_close
         self._lock = threading.Lock()
-        self._methods = calls.Methods()
 
     @property
     def target(self) -> str:
@@ -181,7 +180,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.unary_unary makes."""
         return calls.UnaryUnary(
             self._pool,
-            self._methods.intern(
+            self._pool.methods.intern(
                 "unary_unary", method, request_serializer, response_deserializer, _registered_method
             ),
             self._lease,
@@ -197,7 +196,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.unary_stream makes."""
         return calls.UnaryStream(
             self._pool,
-            self._methods.intern(
+            self._pool.methods.intern(
                 "unary_stream", method, request_serializer, response_deserializer, _registered_method
             ),
             self._lease,
@@ -213,7 +212,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.stream_unary makes."""
         return calls.StreamUnary(
             self._pool,
-            self._methods.intern(
+            self._pool.methods.intern(
                 "stream_unary", method, request_serializer, response_deserializer, _registered_method
             ),
             self._lease,
@@ -229,7 +228,7 @@ class Channel(grpc.Channel):
         """A multi-callable as grpc.Channel.stream_stream makes."""
         return calls.StreamStream(
             self._pool,
-            self._methods.intern(
+            self._pool.methods.intern(
                 "stream_stream", method, request_serializer, response_deserializer, _registered_method
             ),
             self._lease,

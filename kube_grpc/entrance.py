@@ -15,6 +15,7 @@ from kube_grpc import forks
 from kube_grpc.endpoints import Endpoint
 from kube_grpc.errors import OptionError
 from kube_grpc.member import Member
+from kube_grpc.methods import Methods
 from kube_grpc.options import Options
 from kube_grpc.picker import Metadata, Picker
 from kube_grpc.retries import Budget, Retry
@@ -31,6 +32,7 @@ class Entrance:
         with forks.gate:
             self._require_usable(self._arguments)
         self._per_member = options.per_member
+        self.methods = Methods()
         self.retry = options.retry
         self.hedge = options.hedge
         self.budget: Budget | None = None

@@ -20,9 +20,9 @@ import grpc.aio
 from kube_grpc.aio.deferred import Begin, DeferredCall
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.repeatable import RepeatableCall, call_when_over
-from kube_grpc.calls import Method
 from kube_grpc.lease import Lease
 from kube_grpc.member import Member
+from kube_grpc.methods import Method
 
 Arguments = dict[str, Any]
 

@@ -27,7 +27,6 @@ from kube_grpc.aio import calls
 from kube_grpc.aio.pings import ping_members
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.repeatable import call_when_over
-from kube_grpc.calls import Methods
 from kube_grpc.channel import MemberView, view_members
 from kube_grpc.discovery import find_target, make_discovery, open_access
 from kube_grpc.ejection import Ejection
@@ -139,7 +138,6 @@ class Channel(grpc.aio.Channel):
 
     def _join(self, pool: AioPool, options: Options) -> None:
         self._pool = pool
-        self._methods = Methods()
         self._pinging: asyncio.Task[None] | None = None
         if options.mode == "poll" or options.ping is not None:
             self._pinging = asyncio.ensure_future(
@@ -166,7 +164,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryUnary:
         """A multi-callable as grpc.aio.Channel.unary_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryUnary(self._pool, self._methods.intern("unary_unary", *said), self._lease)
+        return calls.UnaryUnary(self._pool, self._pool.methods.intern("unary_unary", *said), self._lease)
 
     def unary_stream(
         self,
@@ -177,7 +175,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.UnaryStream:
         """A multi-callable as grpc.aio.Channel.unary_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.UnaryStream(self._pool, self._methods.intern("unary_stream", *said), self._lease)
+        return calls.UnaryStream(self._pool, self._pool.methods.intern("unary_stream", *said), self._lease)
 
     def stream_unary(
         self,
@@ -188,7 +186,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamUnary:
         """A multi-callable as grpc.aio.Channel.stream_unary makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamUnary(self._pool, self._methods.intern("stream_unary", *said), self._lease)
+        return calls.StreamUnary(self._pool, self._pool.methods.intern("stream_unary", *said), self._lease)
 
     def stream_stream(
         self,
@@ -199,7 +197,7 @@ class Channel(grpc.aio.Channel):
     ) -> calls.StreamStream:
         """A multi-callable as grpc.aio.Channel.stream_stream makes."""
         said = (method, request_serializer, response_deserializer, _registered_method)
-        return calls.StreamStream(self._pool, self._methods.intern("stream_stream", *said), self._lease)
+        return calls.StreamStream(self._pool, self._pool.methods.intern("stream_stream", *said), self._lease)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: ARG002  # it always does
         """READY while a member serves; CONNECTING while there is hope; TRANSIENT_FAILURE else; SHUTDOWN once closed."""

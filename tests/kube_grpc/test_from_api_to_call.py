@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 import kube_grpc
-from kube_grpc import hooks
+from kube_grpc import hooks, sharing
 
 SAY = "/test.Echo/Say"
 Open = Callable[..., kube_grpc.Channel]
@@ -280,6 +280,9 @@ def test_a_connection_for_each_call(connect: Callable[..., Any], api: Any, make_
 
     assert {connect().say(b"x") for _ in range(20)} == {b"a:x"}
     assert api.count("list") == 1
+    (shared,) = sharing._shared.values()
+    (member,) = shared.session.pool.members
+    assert len(member.methods) == 1, "each stub must not leave something on the members"
 
 
 def test_ping_with_a_stub(connect: Callable[..., Any], api: Any, make_backend: Any) -> None:
