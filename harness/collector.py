@@ -19,7 +19,7 @@ from harness import samples
 from harness.errors import ApiError, SampleError
 from harness.history import Note, Said
 from harness.kube import DEPLOYMENTS, ENDPOINT_SLICES, PODS, Kube, Object, Resource
-from harness.manifests import CLIENT_CONTAINER, is_client_pod
+from harness.manifests import CLIENT_CONTAINER, VARIANT_LABEL, is_client_pod
 from harness.scene import Scene
 
 _OVERLAP_S = 10.0  # the log is read from so long before its last line: clocks may differ
@@ -63,6 +63,7 @@ class _Collector:
     def __init__(self, kube: Kube, namespace: str, scene: Scene, group: asyncio.TaskGroup) -> None:
         self._kube, self._namespace, self._scene, self._group = kube, namespace, scene, group
         self._followed: set[str] = set()
+        self._variants: dict[str, str | None] = {}
         self._last_line_at: dict[str, float] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -72,6 +73,7 @@ class _Collector:
         name = found["metadata"]["name"]
         if is_client_pod(found) and not is_deleted and name not in self._followed:
             self._followed.add(name)
+            self._variants[name] = found["metadata"]["labels"].get(VARIANT_LABEL)
             self._start(self._follow(name))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -114,7 +116,11 @@ class _Collector:
             self._scene.record(Said(at, client, line[:500]))
             return
         try:
-            self._scene.take_sample(client, samples.parse(line), at)
+            sample = samples.parse(line)
+            labelled = self._variants[client.partition("#")[0]]
+            if labelled not in (None, sample.variant):
+                raise SampleError(f'variant "{sample.variant}", where the pod is labelled "{labelled}"')  # noqa: TRY301
+            self._scene.take_sample(client, sample, at)
         except SampleError as error:
             self._scene.take_bad_line(client, str(error), line, at)
 

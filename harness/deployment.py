@@ -16,6 +16,7 @@ from typing import Protocol
 
 from harness import manifests, placement
 from harness.errors import ApiError, ManifestError, StepError, located, suggest
+from harness.history import BadLine
 from harness.kube import NODES, Object
 from harness.scenario import Apply, Scenario
 from harness.scene import Scene, is_hopeless, trouble
@@ -198,5 +199,9 @@ def _cold(scene: Scene, needed: int, wanted: int) -> str:
     silent = [
         name for name, pod in scene.pods.items() if manifests.is_client_pod(pod) and name not in scene.clients
     ]
-    lines += [f"{name}: printed no sample" for name in sorted(silent)]
+    broken = {record.client: record.reason for record in scene.records if isinstance(record, BadLine)}
+    lines += [
+        f"{name}: printed no sample" + (f", but a broken one: {broken[name]}" if name in broken else "")
+        for name in sorted(silent)
+    ]
     return "\n  ".join([*lines, *trouble(scene.pods.values())])

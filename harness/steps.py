@@ -24,6 +24,7 @@ from harness.stage import Stage, describe, read_events
 
 _SEEN_S = 30.0
 _KILLED = 137
+_NOT_FOUND = 404
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _ENDING = ("KILL", "TERM", "INT", "QUIT")
 
@@ -153,14 +154,17 @@ async def _until_seen(scene: Scene, deployment: str, generation: int) -> None:
 
 
 async def apply(kube: Kube, namespace: str, found: Object) -> Object:
-    """Create an object in a namespace, or merge it into the one that is there."""
+    """Merge an object of a namespace into the one that is there, or create it.
+
+    In this order, because what is to be merged need not be whole, and a server checks what is to be created first.
+    """
     resource = await kube.resource(found["apiVersion"], found["kind"])
     try:
-        return await kube.create(resource.path(namespace), found)
+        return await kube.patch(resource.path(namespace, found["metadata"]["name"]), found, kind=MERGE_PATCH)
     except ApiError as error:
-        if error.status != 409 or error.reason != "AlreadyExists":
+        if error.status != _NOT_FOUND:
             raise
-    return await kube.patch(resource.path(namespace, found["metadata"]["name"]), found, kind=MERGE_PATCH)
+    return await kube.create(resource.path(namespace), found)
 
 
 async def _freeze(step: Step, stage: Stage) -> Done:

@@ -64,6 +64,15 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """A client sent no call for `length_s`."""
+
+    client: str
+    began_at: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GapSummary:
     """Gaps of all clients together. `count` includes the `missed`; the quantiles are over the others."""
 
@@ -80,6 +89,9 @@ class VariantResult:
 
     `leaves` count from the end of being ready, `ends` from the end of serving.
 
+    `strangers` are names of pods in answered calls that no pod of the run has, with their number; `?` is no name.
+    `stalls` are times in which a client sent nothing, though its pace asked for many calls.
+
     `lost` are samples whose numbers are missing from the logs; `clock_s` is how far the clients' clocks may
     be off the harness's.
     """
@@ -93,6 +105,8 @@ class VariantResult:
     bad_lines: int
     clock_s: float
     ends: tuple[Leave, ...] = ()
+    strangers: tuple[tuple[str, int], ...] = ()
+    stalls: tuple[Stall, ...] = ()
 
     @property
     def calls(self) -> int:

@@ -27,6 +27,8 @@ _CHECKS: dict[str, _Check] = {
     "silence": silence.check,
 }
 
+_OF_PODS = ("shares", "join_gap", "leave_gap", "end_gap")
+
 
 def judge(expectations: Iterable[Expectation], analysis: Analysis, backend: str) -> list[Verdict]:
     """One verdict an expectation, in their order. `backend` chooses among bounds that differ."""
@@ -43,6 +45,8 @@ def _judge(expectation: Expectation, analysis: Analysis, backend: str) -> Verdic
     try:
         variant = analysis.variant(expectation.variant)
         outcome = _no_calls(variant)
+        if outcome is None and expectation.kind in _OF_PODS:
+            outcome = _no_names(variant)
         if outcome is None:
             outcome = _CHECKS[expectation.kind](
                 expectation.rule, variant, analysis, expectation.phase, backend
@@ -61,3 +65,17 @@ def _judge(expectation: Expectation, analysis: Analysis, backend: str) -> Verdic
 
 def _no_calls(variant: VariantResult) -> Outcome | None:
     return Outcome(UNKNOWN, "no call of this variant was recorded") if variant.calls == 0 else None
+
+
+def _no_names(variant: VariantResult) -> Outcome | None:
+    """Unknown where it can not be told which pods answered."""
+    if not variant.strangers:
+        return None
+    count = sum(each for _, each in variant.strangers)
+    answered = sum(each for tally in variant.whole for _, each in tally.pods)
+    named = ", ".join("no pod" if name == "?" else f'"{name}"' for name, _ in variant.strangers[:3])
+    return Outcome(
+        UNKNOWN,
+        f"{count} of {answered} answered calls name {named}, which is no pod of this run: "
+        "a sample's `pod` is the name of the pod that answered",
+    )

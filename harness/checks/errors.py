@@ -15,7 +15,7 @@ def check(
 ) -> Outcome:
     """Compare the failed calls of a window with each bound that is given.
 
-    Unknown where no bound is broken but samples were lost: a lost one may have been a failure.
+    Unknown where no bound is broken but samples were lost, or a client stopped calling: those may have been failures.
     """
     window, tallies = look_at(variant, analysis, phase)
     calls = sum(tally.calls for tally in tallies)
@@ -23,10 +23,22 @@ def check(
     if calls == 0:
         return Outcome(UNKNOWN, "no call in this phase")
     outcome = combine(_bounds(rule, calls, failed, _told(tallies, calls, failed, window), backend))
-    if outcome.verdict == PASS and variant.lost and (rule.most is not None or rule.most_share is not None):
-        lost = f"{variant.lost} sample(s) are missing from the logs, and may have been failures"
-        return Outcome(UNKNOWN, f"{outcome.evidence}; but {lost}")
+    if outcome.verdict == PASS and (rule.most is not None or rule.most_share is not None):
+        unheard = list(_unheard(variant, analysis))
+        if unheard:
+            return Outcome(UNKNOWN, "; but ".join([outcome.evidence, *unheard]))
     return outcome
+
+
+def _unheard(variant: VariantResult, analysis: Analysis) -> Iterable[str]:
+    if variant.lost:
+        yield f"{variant.lost} sample(s) are missing from the logs, and may have been failures"
+    for stall in variant.stalls[:1]:
+        since_s = stall.began_at - analysis.whole.began_at
+        yield (
+            f"{stall.client} sent no call for {stall.length_s:.1f} s from {since_s:.2f} s on: is its pace steady, "
+            "and has each call a deadline?"
+        )
 
 
 def _bounds(rule: Errors, calls: int, failed: int, told: str, backend: str) -> Iterable[Outcome]:

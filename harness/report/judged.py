@@ -58,5 +58,5 @@ def judge_history(history: History, scenario: Scenario | None = None) -> Judged:
         )
     if history.failure is not None or history.began_at is None or history.ended_at is None:
         return Judged(told, history, None, ())
-    analysis = analyse(history, told.target)
+    analysis = analyse(history, told.target, told.load.rate)
     return Judged(told, history, analysis, tuple(judge(told.expectations, analysis, history.backend)))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.analysis import analyse
 from harness.checks import FAIL, PASS, UNKNOWN, Verdict, judge, worst
+from harness.history import PodSeen
 from harness.scenario import Bound, Errors, Expectation, Gap, Shares, Silence, Target
 
 PODS = ("a", "b", "c")
@@ -290,6 +291,72 @@ def test_lost_samples_may_have_been_failures(story: Any) -> None:
 
     assert found.verdict == UNKNOWN
     assert found.evidence.endswith("but 2 sample(s) are missing from the logs, and may have been failures")
+
+
+def quiet_from(story: Any, at: float, **pod: bool) -> Any:
+    """A story of a client that calls ten times a second up to an instant, and of its pod at the seventh second."""
+    told = story("pool")
+    told.ready(-1, "a")
+    told.calls({"a": int(at * 10)}, end=at)
+    seen = {"is_terminating": False, "is_deleted": False} | pod
+    told.records.append(
+        PodSeen(1007.0, "client", "client", None, "Running", is_ready=True, restarts=0, **seen)
+    )
+    return told
+
+
+@pytest.mark.parametrize(
+    ("at", "pod", "verdict"),
+    [
+        (9.9, {}, PASS),
+        (6.9, {"is_terminating": True}, PASS),
+        (6.9, {"is_deleted": True}, PASS),
+        (6.9, {}, UNKNOWN),
+    ],
+)
+def test_a_client_that_stops_calling(story: Any, at: float, pod: dict[str, bool], verdict: str) -> None:
+    """One that hangs counts no failure, which is no success; one that was taken away has not hung."""
+    analysis = analyse(quiet_from(story, at, **pod).history(), Target(), rate=10)
+    (found,) = judge([Expectation(7, "pool", None, "errors", Errors(most=Bound(0)))], analysis, "sim")
+
+    assert found.verdict == verdict
+    if verdict == UNKNOWN:
+        assert found.evidence == (
+            "0 of 69 calls failed; at most 0 expected; but client sent no call for 3.2 s from 6.80 s on: "
+            "is its pace steady, and has each call a deadline?"
+        )
+
+
+def test_a_client_that_pauses(story: Any) -> None:
+    """A pause in the middle is seen, too, and a slow pace is none."""
+    told = story("pool")
+    told.ready(-1, "a")
+    told.calls({"a": 30}, end=3)
+    told.calls({"a": 30}, begin=9)
+    (stall,) = analyse(told.history(), Target(), rate=10).variants[0].stalls
+
+    assert (stall.client, round(stall.length_s)) == ("client", 6)
+    assert analyse(told.history(), Target(), rate=1).variants[0].stalls == ()
+
+
+@pytest.mark.parametrize(("pod", "named"), [(None, "no pod"), ("hello", '"hello"')])
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("shares", Shares("one_pod")), ("join_gap", Gap("join_gap", missed=None))]
+)
+def test_answers_of_nobody_knows_whom(story: Any, pod: str | None, named: str, kind: str, rule: Any) -> None:
+    """What is about pods can not be told from answers that name none of the run; with names it is judged."""
+    told, control = story("clusterip"), story("clusterip")
+    for each, answered in ((told, pod), (control, "a")):
+        each.ready(-1, "a")
+        each.ready(2, "a", "b")
+        for index in range(50):
+            each.call(0.1 + index * 0.19, answered)
+
+    found = verdict_of(told, kind, rule)
+
+    assert found.verdict == UNKNOWN
+    assert found.evidence.startswith(f"50 of 50 answered calls name {named}, which is no pod of this run")
+    assert verdict_of(control, kind, rule).verdict == PASS
 
 
 def test_a_phase_without_calls(story: Any) -> None:

@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from harness.collector import collect
 from harness.errors import ApiError
-from harness.history import Call, Note
+from harness.history import BadLine, Call, Note
 from harness.kube import Kube
 from harness.scene import Scene
 
-CLIENT = {
+CLIENT: dict[str, Any] = {
     "metadata": {
         "name": "client-1",
         "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -99,6 +101,20 @@ def test_a_log_that_breaks_off() -> None:
         None,
         "1970-01-01T00:16:30Z",
         "1970-01-01T00:16:30Z",
+    ]
+
+
+def test_a_sample_of_another_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts for nobody: the pod's label says what it measures, and one of the two is wrong."""
+    labels = {"app": "client", "kube-grpc.dev/variant": "pool"}
+    monkeypatch.setitem(CLIENT["metadata"], "labels", labels)
+    connection = Breaking(([line(0).replace('"pool"', '"clusterip"'), line(1)], None))
+
+    scene = follow(connection, 1)
+
+    assert [each.sample.seq for each in scene.records if isinstance(each, Call)] == [1]
+    assert [each.reason for each in scene.records if isinstance(each, BadLine)] == [
+        'variant "clusterip", where the pod is labelled "pool"'
     ]
 
 

@@ -38,6 +38,7 @@ expect:
     errors: 0
   - variant: pool
     join_gap: {max: 1s}
+load: {rate: 1/s}
 """
 
 
