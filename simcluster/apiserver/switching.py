@@ -63,7 +63,9 @@ class _Successor(asyncio.StreamReaderProtocol):
         self._former = former
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        # TLS breaks in ways of its own; to whoever reads or writes, a broken connection is one.
+        is_known = exc is None or isinstance(exc, ConnectionError)
+        super().connection_lost(exc if is_known else ConnectionResetError(str(exc)))
         self._former.connection_lost(exc)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -111,9 +112,20 @@ def test_sizes_reach_the_terminal_in_whatever_pieces(
     assert cluster.node.commands[-1].sizes == [(80, 24)]
 
 
-@pytest.mark.parametrize("way", ["goaway", "close", "noise"])
-def test_a_command_ends_with_its_client(cluster: Running, namespace: str, bound_pod: str, way: str) -> None:
-    """However that goes, it leaves no process behind."""
+def list_connections(cluster: Running) -> list[object]:
+    """What the server holds for one."""
+    runner = cluster.server._runner
+    assert runner is not None
+    assert runner.server is not None
+    return runner.server.connections
+
+
+@pytest.mark.parametrize("way", ["goaway", "close", "noise", "noise below TLS"])
+def test_a_command_ends_with_its_client(
+    cluster: Running, namespace: str, bound_pod: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However that goes, it leaves no process, no connection and nothing to complain of."""
+    others = cluster.call(list_connections, cluster)
     client = command(cluster, namespace, "sh", "-c", "echo%20x;exec%20sleep%20600", stdout="")
     client.send(*open_all("error", "stdout"))
     assert Data(3, b"x\n") in client.frames()
@@ -122,10 +134,17 @@ def test_a_command_ends_with_its_client(cluster: Running, namespace: str, bound_
         client.send(GoAway(0))
     elif way == "noise":
         client.socket.sendall(b"\x80\x02\x00\x06\x00\x00\x00\x04abcd")
-    else:
+    elif way == "close":
         client.socket.close()
+    else:
+        socket.socket.send(client.socket, bytes(100))
 
     assert asyncio.run_coroutine_threadsafe(process.wait(), cluster.loop).result(10) == -9
+    client.socket.close()
+    deadline = time.monotonic() + 10
+    while left := [each for each in cluster.call(list_connections, cluster) if each not in others]:
+        assert time.monotonic() < deadline, left
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_no_command_is_run_for_a_client_that_opens_too_few_streams(
