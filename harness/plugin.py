@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -372,8 +373,14 @@ def _print(config: pytest.Config, text: str) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and reporter.verbosity > -2:
         reporter.ensure_newline()
-        for line in text.splitlines():
+        for line in _spelt(text).splitlines():
             reporter.write_line(line)
+
+
+def _spelt(text: str) -> str:
+    from harness.progress import spell
+
+    return spell(text, "utf-8" if sys.__stdout__ is None else sys.__stdout__.encoding)
 
 
 def _write(config: pytest.Config, text: str) -> None:
@@ -383,4 +390,4 @@ def _write(config: pytest.Config, text: str) -> None:
         writer = config.get_terminal_writer()
         if writer.width_of_current_line and not text.startswith("\r"):  # after the dot of a quiet run
             writer.line()
-        reporter.write(text, flush=True)
+        reporter.write(_spelt(text), flush=True)

@@ -16,6 +16,16 @@ _TICK_S = 0.1
 _FIRST_LINE_S = 2.0
 _NEXT_LINE_S = 15.0
 _CLEAR = "\r\x1b[2K"
+_PLAIN = str.maketrans({"─": "-", "…": "..."})
+
+
+def spell(text: str, encoding: str) -> str:
+    """The text with signs that the encoding has, for a terminal or a log that knows few letters."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN)
+    return text
 
 
 class Progress:

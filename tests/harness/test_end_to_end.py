@@ -275,9 +275,10 @@ def test_a_rollout_that_is_stuck(project: Project) -> None:
     assert ":7001: connect: connection refused" in output
 
 
-def test_a_run_that_is_repeated(project: Project) -> None:
-    """Both runs are in the report, and at the end stands how much they differ."""
+def test_a_run_that_is_repeated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both runs are in the report, and at the end stands how much they differ, in letters that the log has."""
     project.scenario("night", LONG.replace("10m", "500ms"))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
     code, output = project.run("--k8s-repeat=2")
 
@@ -288,3 +289,5 @@ def test_a_run_that_is_repeated(project: Project) -> None:
     assert (row["variant"], row["runs"], row["met"]) == ("tcp", 2, 2)
     assert row["errors"] == {"min": 0, "median": 0, "max": 0}
     assert "min / median / max over runs" in output
+    assert "\\u" not in output
+    assert "-----" in output

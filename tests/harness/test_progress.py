@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.progress import Progress
+from harness.progress import Progress, spell
 
 
 class Watched:
@@ -80,3 +80,9 @@ def test_while_a_block_runs() -> None:
 
     assert "night" in watched.written
     assert watched.written.endswith("\r\x1b[2K")
+
+
+def test_few_letters() -> None:
+    """Where the encoding lacks a sign there is another for it, and a name stays as it is."""
+    assert spell("── wait … é", "ascii") == "-- wait ... é"
+    assert spell("── wait …", "utf-8") == "── wait …"
