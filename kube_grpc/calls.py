@@ -70,7 +70,7 @@ class _Caller:
             raise
         pool, watched = self._pool, weakref.ref(call)
 
-        def finish(_held: Lease | None = self._lease) -> None:
+        def finish(_held: Lease | None = self._lease) -> None:  # Until the call is over, see `lease`.
             member.leave()
             # Weakly: the call holds this function, and gRPC cancels a stream when its last reference goes.
             ended = watched()
