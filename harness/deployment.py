@@ -20,7 +20,7 @@ from harness.history import BadLine
 from harness.kube import NODES, Object
 from harness.scenario import Apply, Scenario
 from harness.scene import Scene, is_hopeless, trouble
-from harness.stage import Stage, describe, read_events, read_logs
+from harness.stage import Stage, describe, describe_unsettled, read_events, read_logs
 
 READY_S = 120.0
 WARM_S = 60.0
@@ -157,21 +157,29 @@ async def _until_ready(stage: Stage, names: list[str], say: Say) -> None:
     for name in names:
         await _until(scene, name, lambda name=name: scene.is_rolled_out(name), say)  # type: ignore[misc]  # bound now
     if target.deployment in names:
-        await _until(
-            scene, target.deployment, lambda: scene.is_settled(target.deployment, target.service), say
+        name, service = target.deployment, target.service
+        await _until(scene, name, lambda: scene.is_settled(name, service), say, service=service)
+
+
+async def _until(
+    scene: Scene, deployment: str, is_met: Callable[[], bool], say: Say, *, service: str | None = None
+) -> None:
+    """Wait until a condition holds, and no longer than a pod of the deployment leaves hope for it."""
+
+    def tell() -> str:
+        return (
+            describe(scene, deployment) if service is None else describe_unsettled(scene, deployment, service)
         )
 
-
-async def _until(scene: Scene, deployment: str, is_met: Callable[[], bool], say: Say) -> None:
-    """Wait until a condition holds, and no longer than a pod of the deployment leaves hope for it."""
-    say(f"waiting for deployment {deployment}", lambda: next(iter(trouble(scene.pods_of(deployment))), ""))
+    what = f"deployment {deployment}" if service is None else f"the endpoints of Service {service}"
+    say(f"waiting for {what}", lambda: next(iter(trouble(scene.pods_of(deployment))), ""))
 
     def is_over() -> bool:
         return is_met() or any(is_hopeless(pod) for pod in scene.pods_of(deployment))
 
-    await scene.until(is_over, READY_S, lambda: describe(scene, deployment), of_calls=False)
+    await scene.until(is_over, READY_S, tell, of_calls=False)
     if not is_met():
-        raise StepError(describe(scene, deployment))
+        raise StepError(tell())
 
 
 async def _until_warm(stage: Stage, deployments: int, say: Say) -> None:

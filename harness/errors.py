@@ -51,7 +51,7 @@ def located(path: str, line: int | None, message: str, hints: Iterable[str] = ()
 def suggest(word: str, known: Iterable[str], *, what: str) -> list[str]:
     """Hints for a word that is not known: all that are, and the nearest one if there is one."""
     names = sorted(known)
-    hints = [f"known {what}: {', '.join(names)}"]
+    hints = [f"known {what}: {', '.join(names) if names else 'none'}"]
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if not near:
         near = [name for name in names if sorted(name) == sorted(word)]

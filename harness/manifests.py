@@ -78,7 +78,11 @@ def with_load(deployment: Object, replicas: int, env: Iterable[tuple[str, str]])
     container = next((each for each in containers if each["name"] == CLIENT_CONTAINER), None)
     if container is None:
         name = deployment["metadata"]["name"]
-        raise ManifestError(f'Deployment {name}: no container is named "{CLIENT_CONTAINER}"')
+        names = ", ".join(each["name"] for each in containers)
+        raise ManifestError(
+            f'Deployment {name}: no container is named "{CLIENT_CONTAINER}"\n'
+            f"  its containers: {names}; the one that makes the calls has that name"
+        )
     given = dict(env)
     kept = [entry for entry in container.get("env") or [] if entry["name"] not in given]
     container["env"] = kept + [{"name": name, "value": value} for name, value in given.items()]

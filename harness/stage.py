@@ -55,6 +55,23 @@ def describe(scene: Scene, deployment: str) -> str:
     return "\n  ".join([*lines, *trouble(scene.pods_of(deployment))])
 
 
+def describe_unsettled(scene: Scene, deployment: str, service: str) -> str:
+    """Why a deployment is not settled: it is not complete, pods are still going, or its Service has other endpoints."""
+    if not scene.is_rolled_out(deployment):
+        return describe(scene, deployment)
+    pods = scene.pods_of(deployment)
+    names = ", ".join(pod["metadata"]["name"] for pod in pods)
+    going = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]]
+    if going:
+        return f"deployment {deployment} is complete, but pods of it are still going: {', '.join(going)}"
+    ready = ", ".join(sorted(scene.ready_endpoints(service))) or "none"
+    return (
+        f"deployment {deployment} is complete, but the ready endpoints of Service {service} are not its pods\n"
+        f"  endpoints: {ready}; pods: {names}\n"
+        "  does the Service's selector fit the labels of the pods?"
+    )
+
+
 async def read_events(stage: Stage) -> list[str]:
     """What the cluster says against pods that are not ready or can not be made: the last warning of each kind."""
     waiting = {name for name, pod in stage.scene.pods.items() if not is_ready(pod)}

@@ -20,7 +20,7 @@ from harness.kube import DEPLOYMENTS, MERGE_PATCH, PODS, Kube
 from harness.manifests import load_file
 from harness.scenario import Apply, Break, Delete, Freeze, Kill, Roll, Scale, Step, Undo, Wait
 from harness.scene import Object, Scene, is_ready, restarts
-from harness.stage import Stage, describe, read_events
+from harness.stage import Stage, describe, describe_unsettled, read_events
 
 _SEEN_S = 30.0
 _KILLED = 137
@@ -60,7 +60,11 @@ async def _wait(step: Step, stage: Stage) -> Done:
     await stage.scene.until(
         conditions[action.condition],
         action.timeout_s,
-        lambda: describe(stage.scene, deployment),
+        lambda: (
+            describe_unsettled(stage.scene, deployment, service)
+            if action.condition == "settled"
+            else describe(stage.scene, deployment)
+        ),
         of_calls=False,
     )
     return Done()

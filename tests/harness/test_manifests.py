@@ -202,7 +202,10 @@ def test_a_client_of_no_variant(folder: Path) -> None:
 
 def test_a_client_without_its_container() -> None:
     """The container that makes the calls is found by its name."""
-    with pytest.raises(ManifestError, match=r'^Deployment client-pool: no container is named "client"$'):
+    with pytest.raises(
+        ManifestError,
+        match=r'^Deployment client-pool: no container is named "client"\n  its containers: main; ',
+    ):
         with_load(yaml.safe_load(CLIENT.replace("name: client,", "name: main,")), 1, ())
 
 

@@ -15,7 +15,7 @@ from harness.runner import namespace_name
 from harness.samples import Sample
 from harness.scenario import Kill, parse
 from harness.scene import Scene, is_hopeless, trouble
-from harness.stage import Stage, describe
+from harness.stage import Stage, describe, describe_unsettled
 from harness.steps import busiest, choose
 
 SCENARIO = "variants: [pool]\nseed: {seed}\nsteps: [{{wait: 1s}}]\nexpect: []\n"
@@ -253,6 +253,28 @@ def test_words_for_what_is_not_ready(scene: Scene) -> None:
         "  pod b: Running: server waiting: ImagePullBackOff (no such image)"
     )
     assert describe(scene, "web") == "there is no deployment web; there are greeter"
+
+
+def test_a_service_that_selects_others(scene: Scene) -> None:
+    """A deployment can be complete and not settled: a pod still goes, or its Service has other endpoints."""
+    scene.take_deployment(deployment(2, 2))
+    scene.take_slice(endpoints())
+
+    assert describe_unsettled(scene, "greeter", "greeter-clusterip") == (
+        "deployment greeter is complete, but the ready endpoints of Service greeter-clusterip are not its pods\n"
+        "  endpoints: none; pods: a, b\n"
+        "  does the Service's selector fit the labels of the pods?"
+    )
+    going = pod("b")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    scene.take_pod(going)
+    assert describe_unsettled(scene, "greeter", "greeter-clusterip") == (
+        "deployment greeter is complete, but pods of it are still going: b"
+    )
+    scene.take_deployment(deployment(2, 1))
+    assert describe_unsettled(scene, "greeter", "web").startswith(
+        "deployment greeter is not complete: 2 wanted"
+    )
 
 
 @pytest.mark.parametrize(
