@@ -143,10 +143,13 @@ def resolve(known: Known, port: int | str) -> EndpointSet:
 
 def _unite(endpoints: Iterable[Endpoint]) -> dict[Key, Endpoint]:
     found: dict[Key, Endpoint] = {}
+    twins: dict[Key, list[Endpoint]] = {}
     for endpoint in endpoints:
-        twin = found.setdefault(endpoint.key, endpoint)
-        if twin is not endpoint:
-            found[endpoint.key] = _merge(twin, endpoint)
+        first = found.setdefault(endpoint.key, endpoint)
+        if first is not endpoint:
+            twins.setdefault(endpoint.key, [first]).append(endpoint)
+    for key, listed in twins.items():
+        found[key] = _merge(listed)
     return found
 
 
@@ -214,21 +217,20 @@ def _read(raw: Mapping[str, Any], port: int) -> Endpoint:
     )
 
 
-def _merge(one: Endpoint, other: Endpoint) -> Endpoint:
-    """An address listed twice (it moves from slice to slice, or its IP is used again): the better state
+def _merge(listed: list[Endpoint]) -> Endpoint:
+    """An address listed more than once (it moves from slice to slice, or its IP is used again): the best state
     counts, as a stale copy that says ready costs one failed connection, and one that says gone would cost a
     pod.
     """
-    if one == other:
-        return one
-    best, rest = (one, other) if _rank(one) >= _rank(other) else (other, one)
-    return replace(best, pod=best.pod if best.pod is not None else rest.pod)
+    ranked = sorted(listed, key=_rank, reverse=True)
+    pod = next((each.pod for each in ranked if each.pod is not None), None)
+    return ranked[0] if ranked[0].pod == pod else replace(ranked[0], pod=pod)
 
 
-def _rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, str, tuple[str, ...]]:
-    """Total order from useless to best. The name and the zones only make it independent of the order of slices."""
+def _rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, bool, str, tuple[str, ...]]:
+    """Total order from useless to best. What follows the state only makes it independent of the order of slices."""
     state = (endpoint.is_active, endpoint.is_reserve, endpoint.ready, endpoint.serving)
-    return (*state, endpoint.pod or "", endpoint.zones)
+    return (*state, not endpoint.terminating, endpoint.pod or "", endpoint.zones)
 
 
 def _name(item: Slice) -> str:

@@ -194,16 +194,40 @@ def test_a_client_that_reads_one_slice_as_the_whole_set_is_found_out() -> None:
         compare(resolve(relist(Known(), [events[-1][1]]), 50051), model)
 
 
-@given(EVENTS, st.randoms(use_true_random=False))
-def test_the_order_of_slices_plays_no_part(events: list[tuple[str, Any]], random: Any) -> None:
+@pytest.mark.parametrize("port", [50051, "grpc", 1])
+@given(st.one_of(EVENTS, VARIED_EVENTS), st.randoms(use_true_random=False))
+def test_the_order_of_slices_plays_no_part(
+    port: int | str, events: list[tuple[str, Any]], random: Any
+) -> None:
     """The same slices in another order are the same set."""
     known = take_all(events)
     names = list(known.slices)
     random.shuffle(names)
 
-    assert resolve(Known({name: known.slices[name] for name in names}, known.departed), 50051) == resolve(
-        known, 50051
-    )
+    shuffled = Known({name: known.slices[name] for name in names}, known.departed)
+    assert resolve(shuffled, port) == resolve(known, port)
+
+
+@pytest.mark.parametrize(
+    ("listed", "pod", "terminating"),
+    [
+        ([(None, {"ready": False}), (None, {"ready": False, "terminating": True})], None, False),
+        ([(None, {"ready": True}), ("one", {"ready": False}), ("two", {"ready": False})], "two", False),
+    ],
+    ids=["going", "nameless"],
+)
+def test_an_address_in_several_slices(
+    listed: list[tuple[str | None, dict[str, bool]]], pod: str | None, terminating: bool
+) -> None:
+    """What is known of it does not hang on the order, where one says less than another and where none is better."""
+    items = []
+    for number, (name, conditions) in enumerate(listed):
+        target = {} if name is None else {"targetRef": {"kind": "Pod", "name": name}}
+        items.append(a_slice(f"s{number}", {"addresses": ["10.0.0.1"], "conditions": conditions, **target}))
+    found = [resolve(relist(Known(), order), 50051).endpoints for order in itertools.permutations(items)]
+
+    assert set(found) == {found[0]}
+    assert (found[0][0].pod, found[0][0].terminating) == (pod, terminating)
 
 
 @given(st.lists(SLICES, min_size=1, max_size=4, unique_by=lambda item: item["metadata"]["name"]), st.data())
