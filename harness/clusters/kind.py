@@ -26,6 +26,10 @@ NODE_IMAGE = "kindest/node"
 _CREATE_S = 600
 _READY_S = 180
 _POLL_S = 0.25
+_REMEDY = (
+    f"  another version: --k8s-version; those of `docker images {NODE_IMAGE}` need no download\n"
+    "  without kind: --k8s-backend sim"
+)
 
 
 class KindCluster:
@@ -54,7 +58,10 @@ class KindCluster:
                 _build(prepare, list(group), folder, say)
         say("creating the kind cluster")
         self._thing = self._lease.add(Thing(KIND_CLUSTER, self.name))
-        _kind(*self._create_arguments())
+        try:
+            _kind(*self._create_arguments())
+        except ClusterError as error:
+            raise ClusterError(f"{error}\n{_REMEDY}") from None
         say("waiting for the node, DNS and the data plane")
         asyncio.run(_wait_until_ready(self.kubeconfig, folder))
         built = [image.name for image in images if image.build is not None]

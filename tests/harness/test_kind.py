@@ -136,6 +136,17 @@ def test_a_set_up_that_fails(project: Project, containers: list[str]) -> None:
     assert (nodes(), project.left()) == (containers, []), output
 
 
+def test_a_version_that_is_not_there(project: Project, containers: list[str]) -> None:
+    """What kind says of it, which versions are here, and how to do without kind; nothing stays."""
+    output, _ = project.start("--k8s-backend=kind", "--k8s-version=v0.0.1").communicate(timeout=300)
+
+    assert "kind create cluster failed" in output
+    assert "--k8s-version" in output
+    assert "`docker images kindest/node`" in output
+    assert "--k8s-backend sim" in output
+    assert (nodes(), project.left()) == (containers, []), output
+
+
 @pytest.mark.parametrize("moment", ["creating the kind cluster", "waiting for deployment"])
 def test_an_interrupt(project: Project, containers: list[str], moment: str) -> None:
     """Ctrl-C while the cluster is made, and while it is used: nothing stays."""
