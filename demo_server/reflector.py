@@ -139,8 +139,8 @@ class Reflector:
 
     def _note_failure(self, what: str) -> None:
         self._failures += 1
-        # Told when it changes, not at each retry.
-        if what != self._told:
+        # Told when it changes, not at each retry; that a request ends when it is stopped is no failure.
+        if what != self._told and not self._stopped.is_set():
             log.warning("cannot follow %s in %s: %s", self._source.name, self._source.namespace, what)
         self._told = what
 

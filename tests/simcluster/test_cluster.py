@@ -246,7 +246,10 @@ def test_start_that_fails_says_why() -> None:
             ["--kubeconfig", "/no/such/place"],
             "simcluster: --kubeconfig: there is no folder /no/such\n  give the path of a file to be written",
         ),
-        (["--directory", os.devnull], "simcluster: /dev/null: File exists"),
+        (
+            ["--directory", os.devnull],
+            "simcluster: --directory: /dev/null can not be made or written: File exists\n  give a folder of yours",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_options_say_what_is_right(arguments: list[str], message: str) -> None:
