@@ -9,7 +9,7 @@ read logs: that is `collector`.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from harness.errors import SampleError
 
 VERSION = 1
 OK = "OK"
+_MOST = sys.float_info.max
 CODES = frozenset(
     {
         "OK",
@@ -145,7 +146,8 @@ def _count(found: dict[str, Any], field: str) -> int:
 
 def _number(found: dict[str, Any], field: str, *, is_zero_allowed: bool) -> float:
     value = found[field]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # JSON has no infinity, but Python reads one, and whole numbers that no float can hold.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
         raise SampleError(f"{field}: a number was expected, not {_kind(value)}")
     if value < 0 or (value == 0 and not is_zero_allowed):
         raise SampleError(f"{field}: {value} is too small")

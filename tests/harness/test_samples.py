@@ -38,7 +38,15 @@ samples = st.builds(
     peer=st.none() | st.text(),
     detail=st.none() | st.text(),
 )
-anything = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just([])
+# As JSON has them: a schema says nothing about infinity.
+anything = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.just([])
+)
 
 
 def test_a_line_as_clients_print_it() -> None:
@@ -93,6 +101,8 @@ def test_a_field_is_missing(field: str) -> None:
         (json.dumps({**GOOD, "sent_at": 0}), "sent_at: 0 is too small"),
         (json.dumps({**GOOD, "latency_s": "1"}), "latency_s: a number was expected, not str '1'"),
         (json.dumps({**GOOD, "latency_s": float("nan")}), "latency_s: a number was expected, not float nan"),
+        (json.dumps({**GOOD, "latency_s": float("inf")}), "latency_s: a number was expected, not float inf"),
+        (json.dumps({**GOOD, "sent_at": 10**400}), "sent_at: a number was expected, not int 1000"),
         (json.dumps({**GOOD, "pod": 7}), "pod: a text or null was expected, not int 7"),
     ],
 )
