@@ -71,13 +71,7 @@ class Session:
 
     def forsake(self) -> None:
         """Nobody can call any more: the pool's own thread ends everything. Takes no lock, see `lease`."""
-        self.pool.leave_note(self._end)
-
-    def _end(self) -> None:
-        for worker in self._workers:
-            worker.stop()
-        self.pool.close()
-        self._access.close()
+        self.pool.leave_note(self.close)
 
     def close(self) -> None:
         """End everything; calls under way are cancelled. Again is no error."""

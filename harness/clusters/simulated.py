@@ -6,6 +6,7 @@ else goes through its API like anybody's.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ _ADVICE = (
 )
 
 
+@functools.cache  # it takes a process
 def choose_network(wanted: str | None) -> tuple[str, str]:
     """The network for what was asked for, and why. `auto` is tried by the simulation, in a process of its own."""
     if wanted is None:

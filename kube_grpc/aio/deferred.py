@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.member import Member
@@ -67,8 +68,7 @@ class DeferredCall(
         try:
             call = await self._found()
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._task.cancelled() or (task is not None and task.cancelling()):
+            if not self._task.cancelled() or is_cancelled_itself():
                 raise
             call = NoMemberError(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
         return await ask(call, what)

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.member import Connectivity, Member
 
 
@@ -46,8 +47,7 @@ async def _ping_one(member: Member, ping: Callable[[Any], object] | None, interv
     except TimeoutError:
         return f"no answer within {interval_s:g} s"
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled_itself():
             raise
         return "its call was cancelled"  # As when the member leaves and its connection is closed meanwhile.
     except grpc.RpcError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.aio.deferred import Begin, FailedCall, ask
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.aio.pool import AioPool
@@ -96,8 +97,7 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
         """Whether neither the call was cancelled nor who awaits it, but its pod left and the grace is over. A task that
         nobody cancelled must not end as cancelled: a task group passes that over in silence.
         """
-        task = asyncio.current_task()
-        is_asked_for = self._is_cancelled or (task is not None and task.cancelling() > 0)
+        is_asked_for = self._is_cancelled or is_cancelled_itself()
         return member.is_retired and not self._pool.is_closed and not is_asked_for
 
     async def _answer(self, hedge: Hedge) -> Any:

@@ -16,13 +16,10 @@ from simcluster.apiserver.column import (
     boolean,
     wide,
 )
-from simcluster.registry.volumes import class_of
+from simcluster.registry.default_classes import is_marked
+from simcluster.registry.volumes import ARE_DEFAULT, class_of
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
-_IS_DEFAULT = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
 
 
 def _show_modes(modes: list[str]) -> str:
@@ -61,9 +58,7 @@ def _claimed(show: str) -> Column:
 
 
 def _class_name(obj: Object, _now: float) -> str:
-    annotations = obj["metadata"].get("annotations", {})
-    is_default = any(annotations.get(key) == "true" for key in _IS_DEFAULT)
-    return str(obj["metadata"]["name"]) + (" (default)" if is_default else "")
+    return str(obj["metadata"]["name"]) + (" (default)" if is_marked(obj, ARE_DEFAULT) else "")
 
 
 def _audiences(driver: Object, _now: float) -> str:

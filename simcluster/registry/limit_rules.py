@@ -7,6 +7,7 @@ they come, they come by name here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -19,7 +20,6 @@ Object = dict[str, Any]
 _TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 _KEYS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 _DEFAULTS = ("default", "defaultRequest")
-_MOST_IN_THOUSANDTHS = (2**63 - 1) // 1000
 # Of each pair the first must not be above the second; then the field at fault, whose value it is shown with, and what
 # both are called.
 _ORDERS = (
@@ -94,7 +94,7 @@ def _find_order_faults(name: str, said: dict[str, str], at: str) -> Iterator[Cau
         if values["maxLimitRequestRatio"] < 1:
             yield invalid(where, ratio, f"ratio {ratio} is less than 1")
         if "min" in said and "max" in said:
-            most = _divide(said["max"], said["min"], ratio)
+            most = _divide(values["max"], values["min"], values["maxLimitRequestRatio"])
             if float(values["maxLimitRequestRatio"]) > most:
                 yield invalid(where, ratio, f"ratio {ratio} is greater than max/min = {most:f}")
     if resources.is_overcommitted(name) or not all(key in said for key in _DEFAULTS):
@@ -105,10 +105,9 @@ def _find_order_faults(name: str, said: dict[str, str], at: str) -> Iterator[Cau
         yield invalid(f"{at}.defaultRequest[{name}]", request, text)
 
 
-def _divide(most: str, least: str, ratio: str) -> float:
-    values = [quantities.parse(each) for each in (most, least, ratio)]
-    unit = 1000 if all(ceil(each) < _MOST_IN_THOUSANDTHS for each in values) else 1
-    above, below = (ceil(each * unit) for each in values[:2])
+def _divide(most: Fraction, least: Fraction, ratio: Fraction) -> float:
+    unit = 1000 if all(ceil(each) < quantities.MOST_IN_THOUSANDTHS for each in (most, least, ratio)) else 1
+    above, below = ceil(most * unit), ceil(least * unit)
     if below == 0:
         return float("inf") if above else float("nan")
     return above / below

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import ceil
+from operator import gt, lt
 from typing import Any
 
 from simcluster.errors import Forbidden
@@ -21,8 +22,6 @@ Object = dict[str, Any]
 Amounts = dict[str, str]
 ANNOTATION = "kubernetes.io/limit-ranger"
 _KINDS = {"containers": "container", "initContainers": "init container"}
-# Up to this many units a real server counts in thousandths.
-_MOST_IN_THOUSANDTHS = (2**63 - 1) // 1000
 _OF_POD = ("cpu", "memory")
 
 
@@ -124,36 +123,34 @@ def _apply(item: Object, key: str, find: _Find, requests: Amounts, limits: Amoun
 
 
 def _find_too_small(kind: str, name: str, bound: str, requests: Amounts, limits: Amounts) -> str | None:
-    request, limit = requests.get(name), limits.get(name)
-    asked, allowed, least = _compare(request, limit, bound)
-    said = f"minimum {name} usage per {kind} is {bound}"
-    if request is None:
-        return f"{said}.  No request is specified"
-    if asked < least:
-        return f"{said}, but request is {request}"
-    return f"{said}, but limit is {limit}" if limit is not None and allowed < least else None
+    asked = {"request": requests.get(name), "limit": limits.get(name)}
+    return _find_beyond(f"minimum {name} usage per {kind} is {bound}", bound, lt, asked)
 
 
 def _find_too_large(kind: str, name: str, bound: str, requests: Amounts, limits: Amounts) -> str | None:
-    request, limit = requests.get(name), limits.get(name)
-    asked, allowed, most = _compare(request, limit, bound)
-    said = f"maximum {name} usage per {kind} is {bound}"
-    if limit is None:
-        return f"{said}.  No limit is specified"
-    if allowed > most:
-        return f"{said}, but limit is {limit}"
-    return f"{said}, but request is {request}" if request is not None and asked > most else None
+    asked = {"limit": limits.get(name), "request": requests.get(name)}
+    return _find_beyond(f"maximum {name} usage per {kind} is {bound}", bound, gt, asked)
 
 
 def _find_too_large_claim(
     kind: str, name: str, bound: str, requests: Amounts, _limits: Amounts
 ) -> str | None:
-    request = requests.get(name)
-    asked, _, most = _compare(request, None, bound)
-    said = f"maximum {name} usage per {kind} is {bound}"
-    if request is None:
-        return f"{said}.  No request is specified"
-    return f"{said}, but request is {request}" if asked > most else None
+    asked = {"request": requests.get(name)}
+    return _find_beyond(f"maximum {name} usage per {kind} is {bound}", bound, gt, asked)
+
+
+def _find_beyond(
+    said: str, bound: str, is_beyond: Callable[[int, int], bool], asked: dict[str, str | None]
+) -> str | None:
+    """Return that the first amount of those asked for is absent, or which is the first beyond a bound."""
+    first = next(iter(asked))
+    if asked[first] is None:
+        return f"{said}.  No {first} is specified"
+    edge, *values = _compare(bound, *asked.values())
+    for (word, amount), value in zip(asked.items(), values, strict=True):
+        if amount is not None and is_beyond(value, edge):
+            return f"{said}, but {word} is {amount}"
+    return None
 
 
 def _find_too_far(kind: str, name: str, bound: str, requests: Amounts, limits: Amounts) -> str | None:
@@ -171,7 +168,7 @@ def _find_too_far(kind: str, name: str, bound: str, requests: Amounts, limits: A
 def _compare(*amounts: str | None) -> list[int]:
     """Return amounts as whole numbers that can be compared, rounded up; what is absent is 0."""
     values = [Fraction(0) if each is None else quantities.parse(each) for each in amounts]
-    fine = all(ceil(each) <= _MOST_IN_THOUSANDTHS for each in values)
+    fine = all(ceil(each) <= quantities.MOST_IN_THOUSANDTHS for each in values)
     return [ceil(each * 1000) if fine else ceil(each) for each in values]
 
 

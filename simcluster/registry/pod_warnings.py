@@ -31,7 +31,7 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
     "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
 }
-_VOLUMES = {
+_SOURCES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
@@ -39,7 +39,6 @@ _VOLUMES = {
     "storageos": "deprecated in v1.22, non-functional in v1.25+",
     "quobyte": "deprecated in v1.22, non-functional in v1.25+",
     "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
-    "ephemeral": "",
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
@@ -116,6 +115,13 @@ def warn_of_claim(spec: Object, at: str) -> Iterator[str]:
         yield from warn_of_fraction(amounts, "storage", f"{at}.resources.{kind}")
 
 
+def warn_of_sources(volume: Object, kinds: tuple[str, ...], at: str) -> Iterator[str]:
+    """Yield what has become of these kinds of storage, of which a volume has one."""
+    for kind in kinds:
+        if kind in volume:
+            yield f"{at}.{_SHOWN.get(kind, kind)}: {_SOURCES[kind]}"
+
+
 def _visit(spec: Object, at: str) -> Iterator[_Place]:
     for kind in ("initContainers", "containers", "ephemeralContainers"):
         for index, each in enumerate(spec.get(kind, ())):
@@ -141,15 +147,9 @@ def _warn_of_placement(spec: Object, at: str) -> Iterator[str]:
 
 def _warn_of_volumes(volumes: Any, at: str) -> Iterator[str]:
     for index, volume in enumerate(volumes):
-        for kind, text in _VOLUMES.items():
-            if kind not in volume:
-                continue
-            where = f"{at}[{index}].{_SHOWN.get(kind, kind)}"
-            if kind == "ephemeral":
-                claim = volume[kind].get("volumeClaimTemplate", {}).get("spec", {})
-                yield from warn_of_claim(claim, f"{where}.volumeClaimTemplate.spec")
-            else:
-                yield f"{where}: {text}"
+        yield from warn_of_sources(volume, tuple(_SOURCES), f"{at}[{index}]")
+        claim = volume.get("ephemeral", {}).get("volumeClaimTemplate", {}).get("spec", {})
+        yield from warn_of_claim(claim, f"{at}[{index}].ephemeral.volumeClaimTemplate.spec")
 
 
 def _warn_of_doubles(items: Any, key: str, at: str) -> Iterator[str]:

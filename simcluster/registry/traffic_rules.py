@@ -28,7 +28,7 @@ _FAMILIES = ("FQDN", "IPv4", "IPv6")
 
 
 _NO_ADDRESS = "must be a DNS name, not an IP address"
-_CLASS = "kubernetes.io/ingress.class"
+CLASS = "kubernetes.io/ingress.class"
 _IS_DEFAULT = "ingressclass.kubernetes.io/is-default-class"
 _CLASSES = "ingressclasses.networking.k8s.io"
 
@@ -40,7 +40,7 @@ class _Around(Protocol):
 
 def prepare_ingress(ingress: Object, old: Object | None, around: _Around) -> None:
     """Give a new Ingress without a class the default one."""
-    if old is not None or "ingressClassName" in ingress["spec"] or _CLASS in _annotations_of(ingress):
+    if old is not None or "ingressClassName" in ingress["spec"] or CLASS in _annotations_of(ingress):
         return
     default = choose_default((each.object for each in around.store.list(_CLASSES, None)), _IS_DEFAULT)
     if default is not None:
@@ -56,10 +56,10 @@ def find_ingress_faults(ingress: Object, old: Object | None) -> list[Cause]:
     """Return what is wrong with an Ingress."""
     spec = ingress["spec"]
     found: list[Cause] = []
-    said, named = _annotations_of(ingress).get(_CLASS), spec.get("ingressClassName")
+    said, named = _annotations_of(ingress).get(CLASS), spec.get("ingressClassName")
     if old is None and said is not None and named is not None and said != named:
         text = "must match `ingressClassName` when both are specified"
-        found.append(invalid(f"annotations.{_CLASS}", said, text))
+        found.append(invalid(f"annotations.{CLASS}", said, text))
     if not spec.get("rules") and "defaultBackend" not in spec:
         found.append(invalid("spec", None, "either `defaultBackend` or `rules` must be specified"))
     if "defaultBackend" in spec:

@@ -19,9 +19,11 @@ from simcluster.store import Key, Store
 Object = dict[str, Any]
 CLASSES = "storageclasses.storage.k8s.io"
 CLAIM_PROTECTION, VOLUME_PROTECTION = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
-_IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
-_OLD_IS_DEFAULT = "storageclass.beta.kubernetes.io/is-default-class"
-_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+ARE_DEFAULT = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 _CAN_NOT_GROW = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support "
     "resize"
@@ -70,19 +72,19 @@ def permit_claim(claim: Object, old: Object | None, subresource: str | None, aro
 
 def class_of(obj: Object) -> str:
     """The name of the class of a volume or a claim; empty for none."""
-    annotated = (obj["metadata"].get("annotations") or {}).get(_OLD_CLASS)
+    annotated = (obj["metadata"].get("annotations") or {}).get(OLD_CLASS)
     found: str = obj["spec"].get("storageClassName", "") if annotated is None else annotated
     return found
 
 
 def has_class(claim: Object) -> bool:
     """Whether a claim says which class it wants; the empty one is an answer."""
-    return "storageClassName" in claim["spec"] or _OLD_CLASS in (claim["metadata"].get("annotations") or {})
+    return "storageClassName" in claim["spec"] or OLD_CLASS in (claim["metadata"].get("annotations") or {})
 
 
 def find_default_class(classes: list[Object]) -> Object | None:
     """The class for claims that name none."""
-    return choose_default(classes, _IS_DEFAULT, _OLD_IS_DEFAULT)
+    return choose_default(classes, *ARE_DEFAULT)
 
 
 def _protect(obj: Object, finalizer: str) -> None:

@@ -16,32 +16,25 @@ from simcluster.registry.address_warnings import warn_of_address, warn_of_networ
 from simcluster.registry.key_warnings import warn_of_pair
 from simcluster.registry.naming import complain_label
 from simcluster.registry.options import WriteOptions
+from simcluster.registry.traffic_rules import CLASS as INGRESS_CLASS
+from simcluster.registry.volumes import OLD_CLASS
 from simcluster.registry.workloads import TEMPLATE_GENERATION
 
 Object = dict[str, Any]
 _Find = Callable[[Object, Object | None], Iterable[str]]
 
 _RECOMMENDED = "which can result in surprising behavior; a DNS label is recommended"
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _USE_CLASS = 'deprecated since v1.8; use "storageClassName" attribute instead'
 _VOLUME_ANNOTATIONS = {
-    _CLASS_ANNOTATION: _USE_CLASS,
+    OLD_CLASS: _USE_CLASS,
     "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
 }
-_VOLUME_SOURCES = {
-    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
-    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
-    "storageos": "deprecated in v1.22, non-functional in v1.25+",
-    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
-    "rbd": "deprecated in v1.28, non-functional in v1.31+",
-}
+_VOLUME_SOURCES = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
 _EXTERNAL = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
 # What only newer versions say, and the first minor that does.
 _NEW = {_EXTERNAL: 36}
 _RECYCLE = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."
 _HINTS, _TOPOLOGY = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
-_INGRESS_CLASS = "kubernetes.io/ingress.class"
 _MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
 _TOKENS = (
     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible "
@@ -215,14 +208,12 @@ def _warn_of_volume(volume: Object, _old: Object | None) -> Iterator[str]:
     for index, term in enumerate(terms):
         at = f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]"
         yield from pod_warnings.warn_of_term(term, at, values=False)
-    for key, text in _VOLUME_SOURCES.items():
-        if key in spec:
-            yield f"spec.{'storageOS' if key == 'storageos' else key}: {text}"
+    yield from pod_warnings.warn_of_sources(spec, _VOLUME_SOURCES, "spec")
 
 
 def _warn_of_claim(claim: Object, _old: Object | None) -> Iterator[str]:
-    if _CLASS_ANNOTATION in claim["metadata"].get("annotations", {}):
-        yield f"metadata.annotations[{_CLASS_ANNOTATION}]: {_USE_CLASS}"
+    if OLD_CLASS in claim["metadata"].get("annotations", {}):
+        yield f"metadata.annotations[{OLD_CLASS}]: {_USE_CLASS}"
     yield from pod_warnings.warn_of_claim(claim["spec"], "spec")
 
 
@@ -250,8 +241,8 @@ def _warn_of_driver(driver: Object, old: Object | None) -> Iterator[str]:
 
 def _warn_of_ingress(ingress: Object, old: Object | None) -> Iterator[str]:
     noted = ingress["metadata"].get("annotations", {})
-    if old is None and _INGRESS_CLASS in noted and "ingressClassName" not in ingress.get("spec", {}):
-        yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+    if old is None and INGRESS_CLASS in noted and "ingressClassName" not in ingress.get("spec", {}):
+        yield f"annotation \"{INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
 
 
 def _warn_of_policy(policy: Object, _old: Object | None) -> Iterator[str]:

@@ -11,6 +11,8 @@ import math
 import re
 from fractions import Fraction
 
+# Values up to this many units, rounded up, are compared in thousandths.
+MOST_IN_THOUSANDTHS = (2**63 - 1) // 1000
 _SUFFIXES = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1)}
 _SUFFIXES |= {
     suffix: Fraction(1000 ** (power + 1)) for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"))

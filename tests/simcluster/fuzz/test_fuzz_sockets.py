@@ -83,6 +83,14 @@ async def talk(session: aiohttp.ClientSession, url: str, protocol: str, chance: 
     return _FRAMES
 
 
+def require_unharmed(cluster: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """The server logged no failure, ended every command, and answers."""
+    assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == []
+    for command in cluster.node.commands:
+        asyncio.run_coroutine_threadsafe(command._process.wait(), cluster.loop).result(30)
+    assert Plain(cluster).ask("GET", "/api/v1/namespaces/default/pods/p")[0] == 200
+
+
 def test_no_frame_is_too_odd(cluster: Running, caplog: pytest.LogCaptureFixture) -> None:
     """Over 1 500 frames on 120 connections: the server logs no failure, ends every command, and goes on to answer."""
     chance = random.Random(SEED)
@@ -102,10 +110,7 @@ def test_no_frame_is_too_odd(cluster: Running, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.ERROR):
         sent = asyncio.run(run())
     assert sent > 1500
-    assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == []
-    for command in cluster.node.commands:
-        asyncio.run_coroutine_threadsafe(command._process.wait(), cluster.loop).result(30)
-    assert Plain(cluster).ask("GET", "/api/v1/namespaces/default/pods/p")[0] == 200
+    require_unharmed(cluster, caplog)
 
 
 async def talk_spdy(cluster: Running, path: str, chance: random.Random) -> int:
@@ -142,7 +147,4 @@ def test_no_frame_of_spdy_is_too_odd(cluster: Running, caplog: pytest.LogCapture
     with caplog.at_level(logging.ERROR):
         sent = asyncio.run(run())
     assert sent > 1500
-    assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == []
-    for command in cluster.node.commands:
-        asyncio.run_coroutine_threadsafe(command._process.wait(), cluster.loop).result(30)
-    assert Plain(cluster).ask("GET", "/api/v1/namespaces/default/pods/p")[0] == 200
+    require_unharmed(cluster, caplog)
