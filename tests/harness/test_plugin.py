@@ -40,8 +40,10 @@ FLAGS = ("keep", "slow")
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A folder with one scenario and the test that runs it."""
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder with one scenario and the test that runs it; what pytest prints is what a person at a prompt sees."""
+    for name in ("CI", "BUILD_NUMBER"):  # pytest repeats whole messages in its summary where one is set
+        monkeypatch.delenv(name, raising=False)
     pytester.makefile(".yaml", night=SCENARIO)
     pytester.makepyfile(test_scenarios=TEST)
     return pytester
