@@ -74,12 +74,20 @@ class LeastOutstanding(Generic[MemberT]):
         """The least busy."""
         members = self.members
         size, chance = len(members), self._random.random
-        if size > _LOOKED_AT:
-            members = tuple(members[int(chance() * size)] for _ in range(_LOOKED_AT))
-            return min(members, key=_count)
-        # From a place by lot, so that equals share.
-        start = int(chance() * size)
-        return min(members[start:] + members[:start], key=_count)
+        if size <= _LOOKED_AT:
+            # From a place by lot, so that equals share.
+            start = int(chance() * size)
+            return min(members[start:] + members[:start], key=_count)
+        best = members[int(chance() * size)]
+        fewest = len(best.in_flight)
+        for _ in range(_LOOKED_AT - 1):
+            if not fewest:
+                break
+            other = members[int(chance() * size)]
+            count = len(other.in_flight)
+            if count < fewest:
+                best, fewest = other, count
+        return best
 
     def advance(self, members: tuple[MemberT, ...]) -> LeastOutstanding[MemberT]:
         """The members carry the counts themselves."""

@@ -1,8 +1,8 @@
 """The four kinds of multi-callables of an asyncio channel: each call picks a member and is counted there.
 
-Rule: what the caller passes goes on unchanged to grpc.aio's multi-callable of the chosen member. What comes back is
-grpc.aio's own call object, but in two cases: a call that finds no member is a `DeferredCall`, which waits for one and
-then is the call; and a unary-unary call is a `RepeatableCall`, which may be made again on another member.
+Rule: what the caller passes goes on unchanged to grpc.aio's multi-callable of the chosen member. What comes back stands
+for grpc.aio's own call: a `RepeatableCall`, unary-unary, may be made again on another member; a `StreamCall` tells
+whether it was cut off; a `DeferredCall` found no member, waits for one, and then is the call.
 
 With no member: AioPool.wait says who waits for what.
 """
@@ -20,6 +20,7 @@ import grpc.aio
 from kube_grpc.aio.deferred import Begin, DeferredCall
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.repeatable import RepeatableCall, call_when_over
+from kube_grpc.aio.stream import StreamCall
 from kube_grpc.lease import Lease
 from kube_grpc.member import Member
 from kube_grpc.methods import Method
@@ -38,12 +39,12 @@ class _Caller:
         self._lease = lease  # Calls hold it by the functions that they begin or end with.
 
     def _call(self, request: Any, timeout: float | None, arguments: Arguments) -> Any:
-        """Begin a call, now or as soon as there is a member."""
+        """Begin a call with a stream, now or as soon as there is a member."""
 
         def begin(member: Member, left_s: float | None) -> Any:
             call = self._begin(member, request, left_s, arguments)
             call.add_done_callback(lambda done: call_when_over(_judge(self._pool, member, done)))
-            return call
+            return StreamCall(self._pool, member, call)
 
         return self._enter(
             begin, timeout, arguments["metadata"], is_patient=arguments["wait_for_ready"] is True

@@ -1,4 +1,4 @@
-"""The outcome of a call that found no member: it looks like any failed call of grpc.aio."""
+"""Outcomes of calls that are the pool's own: they look like any failed call of grpc.aio."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ class NoMemberError(grpc.aio.AioRpcError):
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details, details)
+
+
+class CutOffError(grpc.aio.AioRpcError):
+    """The pod had left, and the grace was over. Code CANCELLED."""
+
+    def __init__(self) -> None:
+        text = "the call still ran when its pod had left and the drain grace was over"
+        super().__init__(grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), text, text)

@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from kube_grpc import forks
+from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.aio.member import AioMember
 from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.endpoints import Endpoint, EndpointSet
@@ -101,6 +102,13 @@ class AioPool(Entrance):
         if self.is_closed:
             msg = "Channel is closed."
             raise grpc.aio.UsageError(msg)
+
+    def has_cut_off(self, member: Member) -> bool:
+        """Whether a CancelledError out of a call on this member comes of its pod's leaving: the grace is over, and who
+        awaits the call was not cancelled. A task that nobody cancelled must not end as cancelled: a task group passes
+        that over in silence.
+        """
+        return member.is_retired and not self.is_closed and not is_cancelled_itself()
 
     async def wait_for_change(self) -> None:
         """Until another snapshot is out."""

@@ -11,16 +11,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.aio.deferred import Begin, FailedCall, ask
-from kube_grpc.aio.outcome import NoMemberError
+from kube_grpc.aio.outcome import CutOffError, NoMemberError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.racing import race
 from kube_grpc.attempts import Attempts
 from kube_grpc.hedges import Hedge
 from kube_grpc.member import Member
-
-_CUT_OFF = "the call still ran when its pod had left and the drain grace was over"
 
 
 class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # generic in the stubs only
@@ -83,22 +80,13 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
                 if not await self._repeat(error, member, attempt):
                     raise
             except asyncio.CancelledError:
-                if not self._is_cut_off(member):
+                if self._is_cancelled or not self._pool.has_cut_off(member):
                     raise
-                raise grpc.aio.AioRpcError(
-                    grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), _CUT_OFF, _CUT_OFF
-                ) from None
+                raise CutOffError from None
             else:
                 if self._hedge is None and (member.failures or member.ejections):
                     member.succeed()
                 return response
-
-    def _is_cut_off(self, member: Member) -> bool:
-        """Whether neither the call was cancelled nor who awaits it, but its pod left and the grace is over. A task that
-        nobody cancelled must not end as cancelled: a task group passes that over in silence.
-        """
-        is_asked_for = self._is_cancelled or is_cancelled_itself()
-        return member.is_retired and not self._pool.is_closed and not is_asked_for
 
     async def _answer(self, hedge: Hedge) -> Any:
         """The response of the attempt under way, or of one on another member; shared by all who await this call."""

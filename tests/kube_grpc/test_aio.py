@@ -352,6 +352,65 @@ def test_a_drain_is_bounded(make_backend: Any) -> None:
         assert code is grpc.StatusCode.CANCELLED
 
 
+async def _iterate(call: Any) -> Any:
+    return [each async for each in call]
+
+
+async def _read(call: Any) -> Any:
+    await call.read()
+    return await call.read()
+
+
+async def _write(call: Any) -> Any:
+    await call.write(b"x")
+    await call.read()
+    return await call.read()
+
+
+async def _send(call: Any) -> Any:
+    await call.write(b"x")
+    return await call
+
+
+STREAMS = {
+    "responses, iterated": ("unary_stream", COUNT, b"hold", _iterate),
+    "responses, read": ("unary_stream", COUNT, b"hold", _read),
+    "both, read": ("stream_stream", MIRROR, None, _write),
+    "requests": ("stream_unary", JOIN, None, _send),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("who", ["nobody", "call", "task"])
+def test_a_stream_that_a_drain_cuts_off(make_backend: Any, stream: str, who: str) -> None:
+    """It fails with CANCELLED, and who reads it does not end as cancelled; where call or task is cancelled, it does."""
+    kind, method, request, use = STREAMS[stream]
+
+    async def work() -> Any:
+        backend = make_backend("a")
+        # Cancelling must come first: with a grace that is over at once it need not.
+        async with open_channel(backend, drain_grace_s=0.05 if who == "nobody" else WAIT_S) as opened:
+            call = getattr(opened.channel, kind)(method)(*([] if request is None else [request]))
+            task = asyncio.ensure_future(use(call))
+            await asyncio.to_thread(backend.wait_until, lambda: backend.metadata)
+            opened.tell()
+            await opened.events.wait_for(hooks.MemberRemoved)
+            if who != "nobody":
+                (call if who == "call" else task).cancel()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+            return ended, await call.code(), call.done(), call.cancelled()
+
+    error, code, *is_over = run(work())
+    assert code is grpc.StatusCode.CANCELLED
+    assert is_over == [True, True]
+    if who == "nobody":
+        assert isinstance(error, grpc.aio.AioRpcError)
+        assert error.code() is code
+        assert "its pod had left" in str(error.details())
+    else:
+        assert isinstance(error, asyncio.CancelledError)
+
+
 async def _await(call: Any) -> Any:
     return await call
 

@@ -66,6 +66,17 @@ def test_least_outstanding_shares_among_equals() -> None:
     assert all(abs(count - 10_000) < 5 * 87 for count in counts.values())
 
 
+@given(st.lists(st.integers(0, 6), min_size=17, max_size=60), st.integers(0, 2**32))
+def test_least_outstanding_of_many_picks_the_least_of_sixteen(counts: list[int], seed: int) -> None:
+    """Of sixteen by lot it is the first of those with the fewest calls."""
+    made, lot = busy(*counts), random.Random(seed)
+    looked_at = [made[int(lot.random() * len(made))] for _ in range(16)]
+
+    picked = LeastOutstanding(made, random.Random(seed)).pick()
+
+    assert picked is min(looked_at, key=lambda item: len(item.in_flight))
+
+
 def test_least_outstanding_of_many_avoids_the_busy() -> None:
     """Of a hundred members of which half are busy, hardly a call goes to a busy one: sixteen by lot were all busy."""
     picker = LeastOutstanding(busy(*([0] * 50 + [5] * 50)), random.Random(3))
