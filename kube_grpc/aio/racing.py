@@ -9,6 +9,7 @@ from typing import Any
 import grpc.aio
 
 from kube_grpc.aio.deferred import Begin
+from kube_grpc.aio.outcome import CutOffError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.hedges import Hedge
 from kube_grpc.hedging import enter_hedge
@@ -27,7 +28,7 @@ async def race(
     """The response and its call; raises grpc.aio.AioRpcError, the first attempt's. `first` is under way, with its
     member; what `begin` makes leaves its member when it is over.
     """
-    opening = asyncio.ensure_future(_respond(first[1]))
+    opening = asyncio.ensure_future(_respond(pool, *first))
     running = {opening: first}
     tried = [first[0]]
     made = 1
@@ -41,7 +42,7 @@ async def race(
                 if other is not None:
                     left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
                     call = begin(other, left_s)
-                    running[asyncio.ensure_future(_respond(call))] = (other, call)
+                    running[asyncio.ensure_future(_respond(pool, other, call))] = (other, call)
             for task in done:
                 member, call = running.pop(task)
                 error = task.exception()  # CancelledError if the call was cancelled: so is this one, then
@@ -61,5 +62,10 @@ async def race(
     return opening.result(), first[1]
 
 
-async def _respond(call: Any) -> Any:
-    return await call
+async def _respond(pool: AioPool, member: Member, call: Any) -> Any:
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if pool.has_cut_off(member):
+            raise CutOffError from None  # A failure: the other attempts go on.
+        raise

@@ -4,6 +4,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,6 +153,29 @@ def test_a_failure_waits_for_the_others(use: Any, make_backend: Any) -> None:
         hedge=SOON,
         policy=Slow("slow", "failing"),
     )
+
+
+def test_an_attempt_that_a_drain_cuts_off_is_a_failure(
+    use: Any, make_backend: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its pod left and the grace is over: the other attempt goes on, and its answer is the call's."""
+    leaving, staying = make_backend("leaving"), make_backend("staying")
+
+    def leave(pool: Any) -> None:
+        staying.wait_until(lambda: staying.held == 1)
+        pool.found(set_of([staying]))
+        rest = threading.Event()
+        assert any("still ran" in caplog.text or rest.wait(0.01) for _ in range(1000))
+        staying.gate.set()
+
+    def work(channel: Any, say: Call) -> None:
+        with futures.ThreadPoolExecutor(1) as threads:
+            left = threads.submit(leave, channel._pool)
+            answers(say(b"hold"), b"staying:hold")
+            left.result()
+
+    use(work, [leaving, staying], hedge=SOON, policy=Slow("leaving", "staying"), drain_grace_s=0.05)
+    leaving.gate.set()
 
 
 def test_a_first_attempt_that_fails_late_counts_against_its_member(use: Any, make_backend: Any) -> None:
