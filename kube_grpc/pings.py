@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from kube_grpc import forks
 from kube_grpc.member import Connectivity, Member
 
 _MOST_THREADS = 32
@@ -84,10 +85,11 @@ class Pinger:
             return failure
         deadline = time.monotonic() + self._interval_s
         try:
-            answer = self._ping(grpc.intercept_channel(member.channel, _Deadline(deadline)))
-            if isinstance(answer, grpc.Future):
-                # Longer than the deadline of the call, so that the call's own words are what is reported.
-                answer.result(timeout=2 * self._interval_s)
+            with forks.inside():
+                answer = self._ping(grpc.intercept_channel(member.channel, _Deadline(deadline)))
+                if isinstance(answer, grpc.Future):
+                    # Longer than the deadline of the call, so that the call's own words are what is reported.
+                    answer.result(timeout=2 * self._interval_s)
         except grpc.FutureTimeoutError:
             return f"no answer within {2 * self._interval_s:g} s"
         except grpc.RpcError as error:

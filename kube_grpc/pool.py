@@ -47,6 +47,7 @@ class Pool(Entrance):
         self.is_closed = False
         self.announcer = Announcer(f"kube-grpc {target}")
         self._begin()
+        forks.pause_for_forks(self)
 
     def _begin(self) -> None:
         self.announcer.announce(Connectivity.CONNECTING)
@@ -54,6 +55,7 @@ class Pool(Entrance):
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
+        self._is_paused = False
         self._roster = Roster(self.target, self._options, self, rng=self._rng)
         self._newest = Newest(self._roster.found)
         self.situation: Situation = self._roster.snapshot.situation
@@ -62,6 +64,23 @@ class Pool(Entrance):
         self.revive: Callable[[], None] | None = None
         self._keeper = threading.Thread(target=self._keep, name=f"kube-grpc {self.target}", daemon=True)
         self._keeper.start()
+
+    def pause(self) -> None:
+        """Before a fork: calls that come wait. The fork's holding of `forks.gate` keeps the keeper from ending that."""
+        self._is_paused = True
+        self.picker = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is under way. For who holds `forks.gate`."""
+        return self._roster.is_busy
+
+    def resume(self) -> None:
+        """After a fork, in the parent."""
+        with self._changed:
+            self.picker = self._roster.snapshot.picker
+            self._is_paused = False
+            self._changed.notify_all()
 
     def abandon(self, revive: Callable[[], None]) -> None:
         """In the child of a fork: no member, no threads, and `revive` is called by the first call that comes."""
@@ -105,10 +124,11 @@ class Pool(Entrance):
                 )
                 if member is not None:
                     return member
-                if self.situation.is_doubtful:
-                    self.hurry()
-                if not is_patient and not self.situation.is_pending:
-                    raise NoMemberError(grpc.StatusCode.UNAVAILABLE, self.situation.explain(time.time()))
+                if not self._is_paused:
+                    if self.situation.is_doubtful:
+                        self.hurry()
+                    if not is_patient and not self.situation.is_pending:
+                        raise NoMemberError(grpc.StatusCode.UNAVAILABLE, self.situation.explain(time.time()))
                 left_s = None if deadline is None else deadline - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     raise NoMemberError(

@@ -105,6 +105,11 @@ class Roster:
         return self._by_key.values()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a call is under way on any member, those on their way out included."""
+        return any(item.in_flight for item in (*self._by_key.values(), *self._draining))
+
+    @property
     def drain_by(self) -> float | None:
         """When the next grace is over (monotonic), if anybody drains."""
         return min((item.drain_by for item in self._draining), default=None)

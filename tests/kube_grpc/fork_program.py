@@ -67,7 +67,8 @@ def main() -> None:
                 calling = [threads.submit(call_until, channel, stop) for _ in range(4)]
                 codes = [fork(lambda: call_in_child(channel)) for _ in range(10)]
                 stop.set()
-                report("parent", codes=codes, failed=sum(item.result() for item in calling))
+                failed = [error for item in calling for error in item.result()]
+                report("parent", codes=codes, failed=failed)
         elif WAY == "pool":
             _channel = channel
             with multiprocessing.get_context("fork").Pool(3) as workers:
@@ -79,13 +80,13 @@ def main() -> None:
         report("parent", said=say(channel))
 
 
-def call_until(channel: Any, stop: threading.Event) -> int:
-    failed = 0
+def call_until(channel: Any, stop: threading.Event) -> list[str]:
+    failed = []
     while not stop.is_set():
         try:
             say(channel)
-        except grpc.RpcError:
-            failed += 1
+        except grpc.RpcError as error:
+            failed.append(str(error))
     return failed
 
 

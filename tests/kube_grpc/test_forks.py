@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +15,14 @@ from typing import Any
 import pytest
 
 from kube_grpc import forks
+from kube_grpc.channel import Channel
+from kube_grpc.endpoints import EndpointSet
+from kube_grpc.options import Options
+from kube_grpc.pool import Pool
+from kube_grpc.target import Target
 
+SAY = "/test.Echo/Say"
+TARGET = Target("greeter", "shop", 50051)
 PROGRAM = Path(__file__).with_name("fork_program.py")
 Run = Callable[..., list[dict[str, Any]]]
 
@@ -60,7 +70,54 @@ def test_a_fork_in_the_midst_of_calls(run: Run) -> None:
     assert [line["said"] for line in lines if line["who"] == "child"] == ["a:x"] * 10
     (parent,) = [line for line in lines if "codes" in line]
     assert parent["codes"] == [0] * 10
-    assert parent["failed"] == 0
+    assert parent["failed"] == []
+
+
+@pytest.fixture
+def pool(make_backend: Any) -> Iterator[tuple[Any, Pool, Any]]:
+    """A server, a pool of it, and a call over the pool."""
+    backend, opened = make_backend("a"), Pool(TARGET, Options(), rng=random.Random(1))
+    with Channel.over(SimpleNamespace(pool=opened), opened.close) as channel:  # type: ignore[arg-type]
+        opened.found(EndpointSet((backend.endpoint,)))
+        say = channel.unary_unary(SAY)
+        assert say(b"x", wait_for_ready=True) == b"a:x"
+        yield backend, opened, say
+
+
+def test_calls_and_forks_wait_for_each_other(pool: tuple[Any, Pool, Any]) -> None:
+    """A fork waits for the call under way; a call that comes then waits, is not refused, and is made afterwards."""
+    backend, opened, say = pool
+    with futures.ThreadPoolExecutor(2) as threads:
+        held = threads.submit(say, b"hold")
+        backend.wait_until(lambda: backend.held == 1)
+        release = threading.Timer(0.05, backend.gate.set)
+        release.start()
+        forks._before()
+        try:
+            assert backend.gate.is_set()
+            assert not opened.is_busy
+            late = threads.submit(say, b"late")
+            assert futures.wait([late], timeout=0.1).not_done
+            assert len(backend.metadata) == 2
+        finally:
+            forks._after_in_parent()
+        assert (held.result(), late.result()) == (b"a:hold", b"a:late")
+
+
+def test_a_fork_does_not_wait_for_ever(pool: tuple[Any, Pool, Any]) -> None:
+    """With a call that does not end it goes on soon, and calls do, too."""
+    backend, opened, say = pool
+    with futures.ThreadPoolExecutor(1) as threads:
+        held = threads.submit(say, b"hold")
+        backend.wait_until(lambda: backend.held == 1)
+        forks._before()
+        try:
+            assert opened.is_busy
+        finally:
+            forks._after_in_parent()
+        assert say(b"x") == b"a:x"
+        backend.gate.set()
+        assert held.result() == b"a:hold"
 
 
 def test_workers_of_multiprocessing_share_the_module_s_channel(run: Run) -> None:
