@@ -37,6 +37,7 @@ steps:
   - wait: 1s
   - kill: {pods: 1}
   - wait: {for: settled}
+  - wait: 2s  # or the roll takes the new pod before anybody has called it
   - roll: greeter
   - apply: more.yml
   - delete: {kind: ConfigMap, name: more}
