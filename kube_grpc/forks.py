@@ -28,7 +28,7 @@ from typing import Protocol
 _LOGGER = logging.getLogger("kube_grpc")
 
 # Held by whoever of our threads is inside gRPC, and by a fork.
-gate = threading.Lock()
+gate = threading.RLock()  # One that holds it may fork, or open a channel: a hook of the caller's.
 
 
 class Forkable(Protocol):
@@ -81,12 +81,14 @@ _FROZEN = (
 
 def follow(pool: Forkable) -> None:
     """Tell it when the process has forked, in the child, for as long as it lives."""
-    _live.add(pool)
+    with gate:
+        _live.add(pool)
 
 
 def pause_for_forks(pool: Pausable) -> None:
     """Have the calls of this pool wait while the process forks."""
-    _pausing.add(pool)
+    with gate:
+        _pausing.add(pool)
 
 
 @contextmanager
@@ -135,7 +137,7 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     global gate, _inside  # what the old gate holds back is gone, but for the thread that forked, which holds it
-    gate = threading.Lock()
+    gate = threading.RLock()
     _inside = deque()
     for each in tuple(_live):
         each.abandon()

@@ -72,6 +72,31 @@ def test_channel_arguments_that_grpc_does_not_take(given: dict[str, Any]) -> Non
     assert "options are pairs of a name and an int, str or bytes; credentials are" in str(caught.value)
 
 
+def test_a_hook_that_opens_a_channel(make_backend: Any) -> None:
+    """It is called by the pool's own thread, which goes on: calls are answered, by both."""
+    opened: list[Channel] = []
+    done = threading.Event()
+
+    def begin(hook: Any, server: Any) -> Channel:
+        pool = Pool(TARGET, Options(hook=hook), rng=random.Random(1))
+        channel = Channel.over(SimpleNamespace(pool=pool), pool.close)  # type: ignore[arg-type]
+        opened.append(channel)
+        tell(channel, server)
+        return channel
+
+    def hook(event: Any) -> None:
+        if isinstance(event, hooks.MemberReady):
+            begin(None, make_backend("b"))
+            done.set()
+
+    begin(hook, make_backend("a"))
+    assert done.wait(10)
+    answers = [each.unary_unary(SAY)(b"x", timeout=10, wait_for_ready=True) for each in opened]
+    for each in opened:
+        each.close()
+    assert answers == [b"a:x", b"b:x"]
+
+
 class Sticky:
     """A policy that keeps its first choice, whether or not it has left."""
 
