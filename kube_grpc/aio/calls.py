@@ -20,7 +20,7 @@ import grpc.aio
 from kube_grpc.aio.deferred import Begin, DeferredCall
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.repeatable import RepeatableCall, call_when_over
-from kube_grpc.aio.stream import StreamCall
+from kube_grpc.aio.stream import StreamCall, StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from kube_grpc.lease import Lease
 from kube_grpc.member import Member
 from kube_grpc.methods import Method
@@ -38,13 +38,13 @@ class _Caller:
         self._method = method
         self._lease = lease  # Calls hold it by the functions that they begin or end with.
 
-    def _call(self, request: Any, timeout: float | None, arguments: Arguments) -> Any:
+    def _call(self, kind: type[StreamCall], request: Any, timeout: float | None, arguments: Arguments) -> Any:
         """Begin a call with a stream, now or as soon as there is a member."""
 
         def begin(member: Member, left_s: float | None) -> Any:
             call = self._begin(member, request, left_s, arguments)
             call.add_done_callback(lambda done: call_when_over(_judge(self._pool, member, done)))
-            return StreamCall(self._pool, member, call)
+            return kind(self._pool, member, call)
 
         return self._enter(
             begin, timeout, arguments["metadata"], is_patient=arguments["wait_for_ready"] is True
@@ -119,7 +119,8 @@ class UnaryStream(_Caller, grpc.aio.UnaryStreamMultiCallable):  # type: ignore[t
         compression: grpc.Compression | None = None,
     ) -> Any:
         """A call to be iterated or read."""
-        return self._call(request, timeout, _pack(metadata, credentials, wait_for_ready, compression))
+        arguments = _pack(metadata, credentials, wait_for_ready, compression)
+        return self._call(UnaryStreamCall, request, timeout, arguments)
 
 
 class StreamUnary(_Caller, grpc.aio.StreamUnaryMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
@@ -137,9 +138,8 @@ class StreamUnary(_Caller, grpc.aio.StreamUnaryMultiCallable):  # type: ignore[t
         compression: grpc.Compression | None = None,
     ) -> Any:
         """A call to be awaited; requests come from the iterator or are written."""
-        return self._call(
-            request_iterator, timeout, _pack(metadata, credentials, wait_for_ready, compression)
-        )
+        arguments = _pack(metadata, credentials, wait_for_ready, compression)
+        return self._call(StreamUnaryCall, request_iterator, timeout, arguments)
 
 
 class StreamStream(_Caller, grpc.aio.StreamStreamMultiCallable):  # type: ignore[type-arg]  # generic in the stubs only
@@ -157,9 +157,8 @@ class StreamStream(_Caller, grpc.aio.StreamStreamMultiCallable):  # type: ignore
         compression: grpc.Compression | None = None,
     ) -> Any:
         """A call to be iterated or read; requests come from the iterator or are written."""
-        return self._call(
-            request_iterator, timeout, _pack(metadata, credentials, wait_for_ready, compression)
-        )
+        arguments = _pack(metadata, credentials, wait_for_ready, compression)
+        return self._call(StreamStreamCall, request_iterator, timeout, arguments)
 
 
 async def _judge(pool: AioPool, member: Member, call: Any) -> None:

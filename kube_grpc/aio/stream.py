@@ -1,4 +1,4 @@
-"""A call with a stream: grpc.aio's own, but one that its pod's leaving cut off ends as failed, not as cancelled."""
+"""Calls with a stream: grpc.aio's own, but one that its pod's leaving cut off ends as failed, not as cancelled."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from kube_grpc.aio.pool import AioPool
 from kube_grpc.member import Member
 
 
-class StreamCall(
-    grpc.aio.UnaryStreamCall,  # type: ignore[type-arg]  # generic in the stubs only
-    grpc.aio.StreamUnaryCall,  # type: ignore[type-arg]
-    grpc.aio.StreamStreamCall,  # type: ignore[type-arg]
-):
-    """A call of any of the three kinds on one member."""
+class StreamCall:
+    """What the three kinds share: a call on one member."""
 
     __slots__ = ("_call", "_is_cancelled", "_member", "_pool")
 
@@ -114,3 +110,21 @@ class StreamCall(
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call it with this call once that is over."""
         self._call.add_done_callback(lambda _call: callback(self))
+
+
+class UnaryStreamCall(StreamCall, grpc.aio.UnaryStreamCall):  # type: ignore[type-arg]  # generic in the stubs only
+    """One request, a stream of responses."""
+
+    __slots__ = ()
+
+
+class StreamUnaryCall(StreamCall, grpc.aio.StreamUnaryCall):  # type: ignore[type-arg]  # generic in the stubs only
+    """A stream of requests, one response."""
+
+    __slots__ = ()
+
+
+class StreamStreamCall(StreamCall, grpc.aio.StreamStreamCall):  # type: ignore[type-arg]  # generic in the stubs only
+    """A stream of requests, a stream of responses."""
+
+    __slots__ = ()
