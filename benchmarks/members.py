@@ -75,13 +75,10 @@ def hold_pool(addresses: Sequence[str], port: int) -> dict[str, Any]:
         pool.found(wanted)
         applied_s.append(await_that(lambda before=before: pool.members is not before) - begun_at)  # type: ignore[misc]
         served_s.append(await_that(lambda found=found: found <= _list_serving(pool)) - begun_at)  # type: ignore[misc]
+    # A policy that looks for the least busy member looks no further than an idle one.
     for member in pool.members:
-        member.in_flight.append(
-            None
-        )  # Where a member is idle, a policy that looks for the least busy looks no further.
+        member.in_flight.append(None)
     picks = {policy: time_picks(policy, pool.members) for policy in POLICIES}
-    for member in pool.members:
-        member.in_flight.clear()
     pool.close()
     return {"kb_each": memory, "applied_s": applied_s, "served_s": served_s, "picks_us": picks}
 

@@ -120,13 +120,13 @@ def _before() -> None:
     pools = tuple(_pausing)
     for each in pools:
         each.pause()
-    patient_until = time.monotonic() + _QUIET_S
-    is_busy = bool(pools)
-    while is_busy and time.monotonic() < patient_until:
+    quiet_by = time.monotonic() + _QUIET_S
+    while pools and time.monotonic() < quiet_by:
         # First, as a call that has its member may not have been counted yet. Nobody tells when the last is over: that
         # would cost each of them.
         time.sleep(_LOOK_S)
-        is_busy = bool(_inside) or any(each.is_busy for each in pools)
+        if not _inside and not any(each.is_busy for each in pools):
+            return
 
 
 def _after_in_parent() -> None:

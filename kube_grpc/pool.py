@@ -55,7 +55,6 @@ class Pool(Entrance):
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._look_at = 0.0  # Monotonic.
         self._is_look_asked = False
-        self._is_paused = False
         self._roster = Roster(self.target, self._options, self, rng=self._rng)
         self._newest = Newest(self._roster.found)
         self.situation: Situation = self._roster.snapshot.situation
@@ -67,8 +66,12 @@ class Pool(Entrance):
 
     def pause(self) -> None:
         """Before a fork: calls that come wait. The fork's holding of `forks.gate` keeps the keeper from ending that."""
-        self._is_paused = True
         self.picker = None
+
+    @property
+    def _is_paused(self) -> bool:
+        """Whether a fork holds back the picker that the roster has."""
+        return self.picker is None and self._roster.snapshot.picker is not None
 
     @property
     def is_busy(self) -> bool:
@@ -79,7 +82,6 @@ class Pool(Entrance):
         """After a fork, in the parent."""
         with self._changed:
             self.picker = self._roster.snapshot.picker
-            self._is_paused = False
             self._changed.notify_all()
 
     def abandon(self, revive: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ import grpc.aio
 from kube_grpc import forks
 from kube_grpc.aio.cancelling import is_cancelled_itself
 from kube_grpc.aio.member import AioMember
-from kube_grpc.aio.outcome import NoMemberError
+from kube_grpc.aio.outcome import CutOffError, NoMemberError
 from kube_grpc.endpoints import Endpoint, EndpointSet
 from kube_grpc.entrance import Entrance
 from kube_grpc.errors import DiscoveryError
@@ -103,12 +103,13 @@ class AioPool(Entrance):
             msg = "Channel is closed."
             raise grpc.aio.UsageError(msg)
 
-    def has_cut_off(self, member: Member) -> bool:
-        """Whether a CancelledError out of a call on this member comes of its pod's leaving: the grace is over, and who
-        awaits the call was not cancelled. A task that nobody cancelled must not end as cancelled: a task group passes
-        that over in silence.
+    def explain_cancelled(self, member: Member) -> None:
+        """Raises CutOffError if a CancelledError out of a call on this member comes of its pod's leaving: the grace is
+        over, and who awaits the call was not cancelled. A task that nobody cancelled must not end as cancelled: a task
+        group passes that over in silence.
         """
-        return member.is_retired and not self.is_closed and not is_cancelled_itself()
+        if member.is_retired and not self.is_closed and not is_cancelled_itself():
+            raise CutOffError from None
 
     async def wait_for_change(self) -> None:
         """Until another snapshot is out."""

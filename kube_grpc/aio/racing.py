@@ -9,7 +9,6 @@ from typing import Any
 import grpc.aio
 
 from kube_grpc.aio.deferred import Begin
-from kube_grpc.aio.outcome import CutOffError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.hedges import Hedge
 from kube_grpc.hedging import enter_hedge
@@ -66,6 +65,5 @@ async def _respond(pool: AioPool, member: Member, call: Any) -> Any:
     try:
         return await call
     except asyncio.CancelledError:
-        if pool.has_cut_off(member):
-            raise CutOffError from None  # A failure: the other attempts go on.
+        pool.explain_cancelled(member)  # If it raises, that is a failure: the other attempts go on.
         raise

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from kube_grpc.aio.deferred import Begin, FailedCall, ask
-from kube_grpc.aio.outcome import CutOffError, NoMemberError
+from kube_grpc.aio.outcome import NoMemberError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.aio.racing import race
 from kube_grpc.attempts import Attempts
@@ -80,9 +80,9 @@ class RepeatableCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]  # gene
                 if not await self._repeat(error, member, attempt):
                     raise
             except asyncio.CancelledError:
-                if self._is_cancelled or not self._pool.has_cut_off(member):
-                    raise
-                raise CutOffError from None
+                if not self._is_cancelled:
+                    self._pool.explain_cancelled(member)
+                raise
             else:
                 if self._hedge is None and (member.failures or member.ejections):
                     member.succeed()

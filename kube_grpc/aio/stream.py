@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kube_grpc.aio.outcome import CutOffError
 from kube_grpc.aio.pool import AioPool
 from kube_grpc.member import Member
 
@@ -25,16 +24,15 @@ class StreamCall:
         self._call = call
         self._is_cancelled = False  # By the caller.
 
-    def _check(self) -> None:
-        """Raises CutOffError if that is why the call was cancelled."""
-        if not self._is_cancelled and self._pool.has_cut_off(self._member):
-            raise CutOffError from None
+    def _explain(self) -> None:
+        if not self._is_cancelled:
+            self._pool.explain_cancelled(self._member)
 
     async def _tell(self, work: Awaitable[Any]) -> Any:
         try:
             return await work
         except asyncio.CancelledError:
-            self._check()
+            self._explain()
             raise
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -46,7 +44,7 @@ class StreamCall:
             async for response in self._call:
                 yield response
         except asyncio.CancelledError:
-            self._check()
+            self._explain()
             raise
 
     def __aiter__(self) -> AsyncIterator[Any]:
